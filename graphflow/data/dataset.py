@@ -1,0 +1,112 @@
+"""What a DataLoader reads from: anything with a length and items, or anything that can be iterated."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+
+from graphflow.core.dtypes import as_dtype
+from graphflow.core.errors import ShapeError
+from graphflow.data.sampler import as_generator
+from graphflow.tensor import Tensor
+
+if TYPE_CHECKING:
+    from graphflow.data.sampler import Seed
+
+
+class Dataset(ABC):
+    """Base of datasets with random access: a subclass defines ``__getitem__`` (one sample) and ``__len__``."""
+
+    @abstractmethod
+    def __getitem__(self, index: Any) -> Any: ...
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+
+class IterableDataset(ABC):
+    """Base of datasets that are streams, read in their own order: a subclass defines ``__iter__``."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class TensorDataset(Dataset):
+    """Tensors or arrays of one length, row i of each being sample i. Arrays are not copied (they may be memory-mapped).
+
+    >>> from graphflow import data
+    >>> pairs = data.TensorDataset(np.zeros((5, 2), np.float32), np.arange(5))
+    >>> len(pairs), [t.shape for t in pairs[3]], [t.shape for t in pairs[:4]]
+    (5, [(2,), ()], [(4, 2), (4,)])
+    """
+
+    def __init__(self, *tensors: Tensor | np.ndarray) -> None:
+        """Raises ShapeError where the lengths differ, ValueError for no tensor, DTypeError for a foreign dtype."""
+        if not tensors:
+            raise ValueError("TensorDataset needs at least one tensor")
+        self.tensors = tensors
+        # Batches are cut out of arrays, with one fancy index each: keep them as arrays from the start.
+        self._arrays = [_native(np.asarray(t)) for t in tensors]
+        if any(array.ndim == 0 or len(array) != len(self) for array in self._arrays):
+            shapes = ", ".join(str(array.shape) for array in self._arrays)
+            raise ShapeError(f"TensorDataset needs tensors of one length (first dimension), got shapes {shapes}")
+
+    def __getitem__(self, index: SupportsIndex | slice) -> tuple[Tensor, ...]:
+        return tuple(Tensor(np.asarray(array[index])) for array in self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays[0])
+
+    def gather(self, indices: np.ndarray) -> tuple[Tensor, ...]:
+        """The samples at these indices, stacked: what collating ``self[i]`` of each gives, in one step."""
+        return tuple(Tensor(array.take(indices, axis=0)) for array in self._arrays)
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """The array in native byte order; DTypeError if graphflow has no such dtype."""
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    as_dtype(array.dtype)
+    return array
+
+
+class Subset(Dataset):
+    """The samples of a dataset at the given indices."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray) -> None:
+        self.dataset = dataset
+        self.indices = np.asarray(indices, dtype=np.int64)
+
+    def __getitem__(self, index: SupportsIndex) -> Any:
+        return self.dataset[int(self.indices[index])]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def random_split(dataset: Any, lengths: Sequence[int | float], generator: Seed = None) -> list[Subset]:
+    """Split a dataset at random into parts of the given lengths, or fractions that sum to 1.
+
+    ``generator`` is a seed or a ``numpy.random.Generator``; None draws from ``gf.random``. Raises ValueError where the
+    lengths do not add up to the whole dataset.
+
+    >>> from graphflow import data
+    >>> [len(part) for part in data.random_split(range(10), [0.75, 0.25], generator=0)]
+    [8, 2]
+    """
+    total = len(dataset)
+    if lengths and math.isclose(sum(lengths), 1.0) and all(0 <= length <= 1 for length in lengths):
+        sizes = [math.floor(total * length) for length in lengths]
+        for i in range(total - sum(sizes)):  # what rounding down left over goes to the first parts
+            sizes[i % len(sizes)] += 1
+    else:
+        sizes = [int(length) for length in lengths]
+        if sizes != list(lengths) or any(size < 0 for size in sizes) or sum(sizes) != total:
+            raise ValueError(
+                f"lengths must add up to the dataset's {total} samples, or be fractions of 1; got {lengths}"
+            )
+    order = as_generator(generator).permutation(total)
+    return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
