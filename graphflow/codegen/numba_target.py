@@ -1,0 +1,204 @@
+"""Numba as the JIT: a target of Numba's own kind for kernels that are emitted as LLVM IR.
+
+A batch of kernels is one compilation of the function ``program`` below, whose only call is the intrinsic
+``emit_batch``: while Numba lowers it, every kernel of the batch is emitted into Numba's module. What this target
+leaves out of Numba's CPU target is what such kernels never use and what costs time: the library of NumPy functions
+(0.2 s at first use), the reference-counting run time, wrappers for calls from Python, and a second optimisation.
+
+Importing this module imports Numba: only a process that compiles does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.core import codegen, compiler, cpu, dispatcher, target_extension, types, typing
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import PassManager
+from numba.core.imputils import builtin_registry as lowering_registry
+from numba.core.registry import CPUTarget
+from numba.core.typed_passes import (
+    AnnotateTypes,
+    IRLegalization,
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+)
+from numba.core.typing.templates import builtin_registry as typing_registry
+from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
+from numba.extending import intrinsic
+
+from graphflow.codegen.host import process_host
+from graphflow.codegen.llvm import target_machine
+
+TARGET = "graphflow"
+Emitter = Callable[[ir.Module], None]
+
+_batch: list[Emitter] = []
+
+
+class TextLibrary(codegen.CodeLibrary):
+    """What Numba lowers for one function: modules kept as text, for LLVM to compile in any thread."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        super().__init__(owner, name)
+        self.texts: list[str] = []
+
+    def add_ir_module(self, ir_module: ir.Module) -> None:
+        self._raise_if_finalized()
+        self.texts.append(str(ir_module))
+
+    def add_linking_library(self, library: Any) -> None:
+        if isinstance(library, TextLibrary):
+            self.texts.extend(library.texts)
+        else:
+            self.texts.append(str(library._get_module_for_linking()))
+
+    def finalize(self) -> None:
+        self._finalized = True
+
+    def get_function(self, name: str) -> Any:
+        raise KeyError(name)
+
+    def get_llvm_str(self) -> str:
+        return "\n".join(self.texts)
+
+    def get_asm_str(self) -> str:
+        raise RuntimeError("kernels are compiled after lowering: there is no assembly here")
+
+
+class TextCodegen(codegen.Codegen):
+    """Makes empty modules for this process's triple and data layout, and libraries of text."""
+
+    _library_class = TextLibrary
+
+    def __init__(self) -> None:
+        host = process_host()
+        self._triple = host.triple
+        self._machine = target_machine(host)
+        self._target_data = self._machine.target_data
+        self._data_layout = str(self._target_data)
+
+    def _create_empty_module(self, name: str) -> ir.Module:
+        module = ir.Module(name)
+        module.triple = self._triple
+        module.data_layout = self._data_layout
+        return module
+
+    def _add_module(self, module: Any) -> None:
+        pass
+
+    def magic_tuple(self) -> tuple[str, str]:
+        return (self._triple, self._data_layout)
+
+
+class KernelTypingContext(typing.Context):
+    """Knows what is registered already (the intrinsic among it); loads no more."""
+
+    def refresh(self) -> None:
+        self.install_registry(typing_registry)
+
+
+class KernelContext(cpu.CPUContext):
+    """Numba's CPU context with our code generator and without the libraries."""
+
+    def init(self) -> None:
+        self.is32bit = False
+        self._internal_codegen = TextCodegen()
+
+    def refresh(self) -> None:
+        self.install_registry(lowering_registry)
+
+    def post_lowering(self, mod: Any, library: Any) -> None:
+        pass  # no run time to link
+
+
+class KernelCompiler(compiler.CompilerBase):
+    """The passes that a function made of one intrinsic call needs."""
+
+    def define_pipelines(self) -> list[PassManager]:
+        passes = PassManager("graphflow_kernels")
+        passes.add_pass(TranslateByteCode, "analyzing bytecode")
+        passes.add_pass(FixupArgs, "fix up args")
+        passes.add_pass(IRProcessing, "processing IR")
+        passes.add_pass(NopythonTypeInference, "nopython frontend")
+        passes.add_pass(IRLegalization, "ensure IR is legal prior to lowering")
+        passes.add_pass(AnnotateTypes, "annotate types")
+        passes.add_pass(NativeLowering, "native lowering")
+        passes.add_pass(NoPythonBackend, "nopython mode backend")
+        passes.finalize()
+        return [passes]
+
+
+class KernelCPU(target_extension.CPU):
+    """The target's name in Numba's registry."""
+
+
+target_extension.target_registry[TARGET] = KernelCPU
+
+
+class KernelTarget(CPUTarget):
+    """Numba's description of the target: its two contexts."""
+
+    typing_context = KernelTypingContext()
+    target_context = KernelContext(typing_context, TARGET)
+
+
+class KernelDispatcher(dispatcher.Dispatcher):
+    """Never called; through it Numba finds the target that an intrinsic belongs to."""
+
+    targetdescr = KernelTarget(TARGET)
+
+
+target_extension.dispatcher_registry[KernelCPU] = KernelDispatcher
+
+
+@intrinsic(target=TARGET)
+def emit_batch(typing_context: Any) -> Any:
+    """Emits the kernels of the current batch into the module of the function that calls it."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        for emit in _batch:
+            emit(builder.module)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def program() -> None:
+    """The function that Numba compiles for every batch."""
+    emit_batch()
+
+
+def _flags() -> compiler.Flags:
+    flags = compiler.Flags()
+    flags.no_compile = True  # LLVM's part is ours, see graphflow.codegen.llvm
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.no_rewrites = True
+    flags.error_model = "numpy"
+    return flags
+
+
+@global_compiler_lock
+def lower_batch(emitters: Sequence[Emitter]) -> list[str]:
+    """Lower ``program`` with Numba while `emitters` emit into its module; the modules as LLVM assembly."""
+    _batch[:] = emitters
+    target = KernelDispatcher.targetdescr
+    try:
+        with target_extension.target_override(TARGET):
+            result = compiler.compile_extra(
+                target.typing_context,
+                target.target_context,
+                program,
+                (),
+                types.void,
+                _flags(),
+                {},
+                pipeline_class=KernelCompiler,
+            )
+    finally:
+        _batch.clear()
+    return result.library.texts
