@@ -1,0 +1,181 @@
+"""Loads and stores: contiguous, masked, broadcast, strided, gathered; 16-bit floats and bools converted on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from graphflow_kernels.cpu import types
+from graphflow_kernels.cpu.emitter import I32, I64, Emitter, mangled
+from graphflow_kernels.cpu.value import Value
+
+POINTER = ir.PointerType()
+Index = Any
+"""A Python int, an LLVM i64, or a scalar int64 `Value`."""
+
+
+class Memory(Emitter):
+    """The part of `ScalarBuilder` that reads and writes memory. Indices count elements of the dtype in memory."""
+
+    def index(self, number: Index) -> Any:
+        """`number` as an LLVM i64."""
+        if isinstance(number, int):
+            return ir.Constant(I64, number)
+        return number.ir if isinstance(number, Value) else number
+
+    def address(self, pointer: Any, index: Index, dtype: str) -> Any:
+        """The address of element `index` of an array of `dtype` at `pointer`."""
+        if isinstance(index, int) and index == 0:
+            return pointer
+        return self.builder.gep(pointer, [self.index(index)], source_etype=types.memory_type(dtype))
+
+    # -- contiguous ------------------------------------------------------------------------------------------------
+
+    def load(
+        self, pointer: Any, index: Index, dtype: str, mask: Value | None = None, align: int | None = None
+    ) -> Value:
+        """Elements ``index ... index + lanes - 1``; zero in the lanes that `mask` leaves out, which are not touched.
+
+        `align` is the alignment in bytes that the address is known to have; one element's where it is not given.
+        """
+        address = self.address(pointer, index, dtype)
+        kind = self.wide(types.memory_type(dtype))
+        align = align or types.ITEMSIZE[dtype]
+        if mask is None:
+            return self.load_convert(self.builder.load(address, typ=kind, align=align), dtype)
+        kind = _vector(kind)
+        bits = self.intrinsic(
+            f"llvm.masked.load.{mangled(kind)}.p0", kind, address, *self._masked(mask, align), _zero(kind)
+        )
+        return self.load_convert(self._unwrapped(bits), dtype)
+
+    def store(
+        self, x: Value, pointer: Any, index: Index, dtype: str, mask: Value | None = None, align: int | None = None
+    ) -> None:
+        """Write x as `dtype` to elements ``index ... index + lanes - 1``, only where `mask` holds."""
+        address = self.address(pointer, index, dtype)
+        bits = self.store_convert(self.splat(x), dtype)
+        align = align or types.ITEMSIZE[dtype]
+        if mask is None:
+            self.builder.store(bits, address, align=align)
+            return
+        bits = self._wrapped(bits)
+        self.intrinsic(
+            f"llvm.masked.store.{mangled(bits.type)}.p0", ir.VoidType(), bits, address, *self._masked(mask, align)
+        )
+
+    def load_element(self, pointer: Any, index: Index, dtype: str) -> Value:
+        """One element, as a single value (use `splat` to have it in every lane; arithmetic does so by itself)."""
+        bits = self.builder.load(
+            self.address(pointer, index, dtype), typ=types.memory_type(dtype), align=types.ITEMSIZE[dtype]
+        )
+        return self.load_convert(bits, dtype)
+
+    def store_element(self, x: Value, pointer: Any, index: Index, dtype: str) -> None:
+        """Write the single value x to one element."""
+        address = self.address(pointer, index, dtype)
+        self.builder.store(self.store_convert(x, dtype), address, align=types.ITEMSIZE[dtype])
+
+    # -- gathered --------------------------------------------------------------------------------------------------
+
+    def gather(self, pointer: Any, indices: Value, dtype: str, mask: Value | None = None) -> Value:
+        """Element ``indices[lane]`` in each lane; zero in the lanes that `mask` leaves out, which are not touched."""
+        kind = _vector(self.wide(types.memory_type(dtype)))
+        addresses = self._wrapped(self.builder.gep(pointer, [self._lane_indices(indices)], source_etype=kind.element))
+        bits = self.intrinsic(
+            f"llvm.masked.gather.{mangled(kind)}.v{self.lanes}p0",
+            kind,
+            addresses,
+            *self._masked(mask, types.ITEMSIZE[dtype]),
+            _zero(kind),
+        )
+        return self.load_convert(self._unwrapped(bits), dtype)
+
+    def scatter(self, x: Value, pointer: Any, indices: Value, dtype: str, mask: Value | None = None) -> None:
+        """Write x to element ``indices[lane]`` of each lane, only where `mask` holds; later lanes win."""
+        element = types.memory_type(dtype)
+        addresses = self._wrapped(self.builder.gep(pointer, [self._lane_indices(indices)], source_etype=element))
+        bits = self._wrapped(self.store_convert(self.splat(x), dtype))
+        self.intrinsic(
+            f"llvm.masked.scatter.{mangled(bits.type)}.v{self.lanes}p0",
+            ir.VoidType(),
+            bits,
+            addresses,
+            *self._masked(mask, types.ITEMSIZE[dtype]),
+        )
+
+    def load_strided(self, pointer: Any, index: Index, stride: Index, dtype: str, mask: Value | None = None) -> Value:
+        """Elements ``index, index + stride, index + 2 * stride, ...``, one in each lane."""
+        return self.gather(self.address(pointer, index, dtype), self._strided(stride), dtype, mask)
+
+    def store_strided(
+        self, x: Value, pointer: Any, index: Index, stride: Index, dtype: str, mask: Value | None = None
+    ) -> None:
+        """Write x to elements ``index, index + stride, index + 2 * stride, ...``."""
+        self.scatter(x, self.address(pointer, index, dtype), self._strided(stride), dtype, mask)
+
+    def _strided(self, stride: Index) -> Value:
+        return self._self.iota("int64") * self.value(self.index(stride), "int64")
+
+    def _lane_indices(self, indices: Value) -> Any:
+        return self.splat(self._self.cast(indices, "int64")).ir
+
+    # -- masks -----------------------------------------------------------------------------------------------------
+
+    def mask_first(self, count: Index) -> Value:
+        """True in the first `count` lanes; `count` may be negative or more than there are lanes."""
+        rest = self.value(self.index(count), "int64")
+        held = self.cast_int32(self._self.minimum(self._self.maximum(rest, 0), self.lanes))
+        return self._self.lt(self._self.iota("int32"), held)
+
+    def cast_int32(self, x: Value) -> Value:
+        """The low half of an int64."""
+        return self._self.cast(x, "int32")
+
+    def _masked(self, mask: Value | None, align: int) -> tuple[Any, Any]:
+        condition = self.const(True, "bool") if mask is None else self.splat(mask)
+        return ir.Constant(I32, align), self._wrapped(condition.ir)
+
+    # LLVM's masked instructions exist for vectors only: a single lane goes through a vector of one.
+
+    def _wrapped(self, x: Any) -> Any:
+        if self.lanes > 1:
+            return x
+        kind = ir.VectorType(x.type, 1)
+        return self.builder.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(I32, 0))
+
+    def _unwrapped(self, x: Any) -> Any:
+        return x if self.lanes > 1 else self.builder.extract_element(x, ir.Constant(I32, 0))
+
+    # -- conversion between memory and registers -------------------------------------------------------------------
+
+    def load_convert(self, bits: Any, dtype: str) -> Value:
+        """What was loaded as `dtype` as a value: bytes to bool, 16-bit floats to float32."""
+        if dtype == "bool":
+            return self.value(self.builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, None)), "bool")
+        if dtype in types.STORAGE_ONLY:
+            return self._self.widen(bits, dtype)
+        return self.value(bits, dtype)
+
+    def store_convert(self, x: Value, dtype: str) -> Any:
+        """The LLVM value to store for x as an element of `dtype`; x must have the compute dtype of `dtype`."""
+        if x.dtype != types.compute_dtype(dtype):
+            raise TypeError(f"a value of {types.compute_dtype(dtype)} expected to store as {dtype}, got {x.dtype}")
+        if dtype == "bool":
+            kind = x.ir.type
+            byte = ir.IntType(8)
+            return self.builder.zext(x.ir, ir.VectorType(byte, kind.count) if _is_vector(kind) else byte)
+        return self._self.narrow(x, dtype) if dtype in types.STORAGE_ONLY else x.ir
+
+
+def _is_vector(kind: ir.Type) -> bool:
+    return isinstance(kind, ir.VectorType)
+
+
+def _vector(kind: ir.Type) -> ir.VectorType:
+    return kind if _is_vector(kind) else ir.VectorType(kind, 1)
+
+
+def _zero(kind: ir.VectorType) -> ir.Constant:
+    return ir.Constant(kind, None)
