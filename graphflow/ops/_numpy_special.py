@@ -40,11 +40,11 @@ def exp2(x: Array) -> Array:
     return np.exp2(x) if x.dtype.kind == "f" else np.exp2(x.astype(np.float32)).astype(x.dtype)
 
 
-# -- erf ----------------------------------------------------------------------------------------------------------------
+# -- erf -------------------------------------------------------------------------------------------------------------
 # Four intervals of |x| with a rational function each, after W. J. Cody (1969), in the form of fdlibm's s_erf.c:
 # below 0.84375, to 1.25, to 1/0.35, beyond. Coefficients here run from the highest power down.
-_PP = (-2.37630166566501626084e-05, -5.77027029648944159157e-03, -2.84817495755985104766e-02, -3.25042107247001499370e-01,
-       1.28379167095512558561e-01)  # fmt: skip
+_PP = (-2.37630166566501626084e-05, -5.77027029648944159157e-03, -2.84817495755985104766e-02,
+       -3.25042107247001499370e-01, 1.28379167095512558561e-01)  # fmt: skip
 _QQ = (-3.96022827877536812320e-06, 1.32494738004321644526e-04, 5.08130628187576562776e-03, 6.50222499887672944485e-02,
        3.97917223959155352819e-01, 1.0)  # fmt: skip
 _ERX = 8.45062911510467529297e-01
@@ -110,7 +110,7 @@ def erfc(x: Array) -> Array:
     return _erf_pieces(x, True).reshape(x.shape)
 
 
-# An odd rational function for float32, whose error is below 3e-7 of erf(x): one pass for all x, for speed in eager mode.
+# An odd rational function for float32, whose error is below 3e-7 of erf(x): one pass for all x, for speed.
 _F32_P = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
           -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
 _F32_Q = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03,

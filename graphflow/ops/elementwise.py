@@ -1,6 +1,7 @@
-"""Elementwise arithmetic, rounding, order and selection. Comparisons and bits are in logic.py, exp to erf in transcendental.py.
+"""Elementwise arithmetic, rounding, order and selection.
 
-One call to ``elementwise`` is one op. A gradient rule takes ``(g, out, *inputs)`` and is written in the functions below.
+Comparisons and bits are in logic.py, exponentials to erf in mathematical.py. One call to ``elementwise`` is one op; a
+gradient rule takes ``(g, out, *inputs)`` and is written in the functions of these files.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _is_whole(x: Any) -> bool:
     return x.dtype.kind in "biu"
 
 
-# -- arithmetic ---------------------------------------------------------------------------------------------------------
+# -- arithmetic ------------------------------------------------------------------------------------------------------
 add = elementwise(
     "add",
     np.add,
@@ -118,7 +119,7 @@ negative = elementwise(
     methods=("__neg__", "neg", "negative"),
     doc="-x.",
 )
-abs = elementwise(  # noqa: A001 - the Array API's name
+abs = elementwise(
     "abs",
     np.abs,
     lambda b, x: b.abs(x),
@@ -187,7 +188,7 @@ def _power_ref(x: Any, y: Any) -> Any:
 
 
 def _power_vjp(g: Tensor, out: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor | None, ...]:
-    from graphflow.ops.transcendental import log
+    from graphflow.ops.mathematical import log
 
     dx = where(y == 0, 0.0, g * y * power(x, y - 1)) if needs_gradient(x) else None
     dy = where((x == 0) & (y >= 0), 0.0, g * out * log(where(x == 0, 1.0, x))) if needs_gradient(y) else None
@@ -207,7 +208,7 @@ power = elementwise(
 
 
 @public(methods=("__pow__", "pow"))
-def pow(x1: Any, x2: Any, /) -> Tensor:  # noqa: A001 - the Array API's name
+def pow(x1: Any, x2: Any, /) -> Tensor:
     """x1 to the power x2.
 
     Integers to negative powers give the whole part of the result. ``x ** 2`` is ``square(x)``.
@@ -257,7 +258,7 @@ def imag(x: Any, /) -> Tensor:
     return zeros_like(x)
 
 
-# -- rounding -----------------------------------------------------------------------------------------------------------
+# -- rounding --------------------------------------------------------------------------------------------------------
 def _rounding(name: str, ref: Any, emit: Any, doc: str) -> Any:
     return elementwise(
         name,
@@ -272,10 +273,10 @@ def _rounding(name: str, ref: Any, emit: Any, doc: str) -> Any:
 floor = _rounding("floor", np.floor, lambda b, x: b.floor(x), "The greatest whole number not above x.")
 ceil = _rounding("ceil", np.ceil, lambda b, x: b.ceil(x), "The least whole number not below x.")
 trunc = _rounding("trunc", np.trunc, lambda b, x: b.trunc(x), "x without its fraction.")
-round = _rounding("round", np.rint, lambda b, x: b.round(x), "The nearest whole number, ties to even.")  # noqa: A001
+round = _rounding("round", np.rint, lambda b, x: b.round(x), "The nearest whole number, ties to even.")
 
 
-# -- order and selection ------------------------------------------------------------------------------------------------
+# -- order and selection ---------------------------------------------------------------------------------------------
 def _extremum_vjp(g: Tensor, out: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Where both are equal each gets half, as in PyTorch; a NaN operand lets the gradient through to both."""
     half = where(x == y, g * 0.5, g)
@@ -330,7 +331,7 @@ clip_between = elementwise(
 
 
 @public(methods=("clip", "clamp"))
-def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:  # noqa: A002 - the Array API's names
+def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
     """x held between ``min`` and ``max`` (tensors or numbers that broadcast; None for no bound).
 
     The gradient passes where ``min <= x <= max``, bounds included.

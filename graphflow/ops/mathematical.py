@@ -10,16 +10,7 @@ import numpy as np
 
 from graphflow.ops import _numpy_special as special
 from graphflow.ops.define import elementwise
-from graphflow.ops.elementwise import (
-    abs,  # noqa: A004 - the Array API's names
-    reciprocal,
-    rsqrt,
-    sign,
-    sqrt,
-    square,
-    where,
-    zero_gradient,
-)
+from graphflow.ops.elementwise import reciprocal, rsqrt, sign, square, where, zero_gradient
 from graphflow.tensor import Tensor
 
 LN2, LN10 = math.log(2.0), math.log(10.0)
@@ -29,7 +20,7 @@ def _float(name: str, ref: Any, emit: Any, vjp: Any, doc: str, cost: int = 16, *
     return elementwise(name, ref, emit, vjp, dtypes="float", cost=cost, doc=doc, **{"methods": (name,), **options})
 
 
-# -- exponentials and logarithms ----------------------------------------------------------------------------------------
+# -- exponentials and logarithms -------------------------------------------------------------------------------------
 exp = _float("exp", np.exp, lambda b, x: b.exp(x), lambda g, out, x: (g * out,), "e to the power x.")
 exp2 = _float("exp2", special.exp2, lambda b, x: b.exp2(x), lambda g, out, x: (g * out * LN2,), "2 to the power x.")
 expm1 = _float(
@@ -85,7 +76,7 @@ sigmoid = _float(
     cost=20,
 )
 
-# -- trigonometric ------------------------------------------------------------------------------------------------------
+# -- trigonometric ---------------------------------------------------------------------------------------------------
 sin = _float("sin", np.sin, lambda b, x: b.sin(x), lambda g, out, x: (g * cos(x),), "The sine of x radians.")
 cos = _float("cos", np.cos, lambda b, x: b.cos(x), lambda g, out, x: (-g * sin(x),), "The cosine of x radians.")
 tan = _float(
@@ -138,7 +129,7 @@ atan2 = _float(
     low=0.3,
 )
 
-# -- hyperbolic ---------------------------------------------------------------------------------------------------------
+# -- hyperbolic ------------------------------------------------------------------------------------------------------
 sinh = _float("sinh", np.sinh, lambda b, x: b.sinh(x), lambda g, out, x: (g * cosh(x),), "The hyperbolic sine.")
 cosh = _float("cosh", np.cosh, lambda b, x: b.cosh(x), lambda g, out, x: (g * sinh(x),), "The hyperbolic cosine.")
 tanh = _float(
@@ -173,7 +164,7 @@ atanh = _float(
     high=0.8,
 )
 
-# -- error and gamma functions ------------------------------------------------------------------------------------------
+# -- error and gamma functions ---------------------------------------------------------------------------------------
 _TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 erf = _float(
     "erf",
@@ -191,7 +182,7 @@ erfc = _float(
     cost=24,
 )
 
-# -- floating-point numbers taken apart ---------------------------------------------------------------------------------
+# -- floating-point numbers taken apart ------------------------------------------------------------------------------
 hypot = _float(
     "hypot",
     np.hypot,
