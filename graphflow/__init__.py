@@ -1,0 +1,78 @@
+"""GraphFlow: deep learning with eager and static graphs from one set of ops, compiled to native code.
+
+>>> import graphflow as gf
+>>> x = gf.tensor([[1.0, 2.0]], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad.tolist()
+[[2.0, 4.0]]
+"""
+
+from __future__ import annotations
+
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
+from graphflow import ops as _ops
+from graphflow.autograd import grad, gradients, value_and_grad
+from graphflow.core import errors
+from graphflow.core.config import config
+from graphflow.core.dims import Dim
+from graphflow.core.dispatch import enable_grad, is_grad_enabled, no_grad
+from graphflow.core.dtypes import DType as dtype
+from graphflow.core.dtypes import (
+    bfloat16,
+    bool_,
+    complex64,
+    complex128,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from graphflow.ops.define import FUNCTIONS as _FUNCTIONS
+from graphflow.tensor import Tensor
+from graphflow.variable import Parameter, Variable
+
+__version__ = "0.1.0"
+__array_api_version__ = "2024.12"
+
+# Every op family registers its public functions; the names stand here because they are registered, nowhere else.
+globals().update(_FUNCTIONS)
+bool = bool_
+
+# Parts that are imported when first used: `import graphflow` stays nearly as quick as `import numpy`.
+_MODULES = ("data", "datasets", "io", "keras", "metrics", "nn", "onnx", "optim", "passes", "testing", "train", "viz")
+# Public names that live in such parts.
+_PLACES = {
+    "Graph": "graphflow.ir.graph",
+    "Session": "graphflow.runtime.session",
+    "TensorSpec": "graphflow.trace",
+    "compile": "graphflow.trace",
+    "get_default_graph": "graphflow.trace",
+    "load": "graphflow.io",
+    "placeholder": "graphflow.trace",
+    "reset_default_graph": "graphflow.trace",
+    "save": "graphflow.io",
+    "trace": "graphflow.trace",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _MODULES:
+        return _import_module(f"graphflow.{name}")
+    if name in _PLACES:
+        value = getattr(_import_module(_PLACES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'graphflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_PLACES})
