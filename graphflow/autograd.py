@@ -1,0 +1,282 @@
+"""Reverse-mode differentiation: one sweep over op records, with two callers (the eager tape and graph gradients).
+
+An eager tensor remembers the op that made it (``Tape``); a symbolic tensor's node is that op. Both give the same triple
+(op, operands, attrs), so one sweep serves both. Gradient rules are written in graphflow functions: swept with gradients
+enabled, their results are differentiable again, to any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphflow.core import dispatch
+from graphflow.core.dims import Dim
+from graphflow.core.errors import GradientError, at_line, user_origin
+from graphflow.core.op import Op
+from graphflow.tensor import Operators, Tensor, as_tensor
+
+Producer = tuple[Op, Sequence[Tensor], dict[str, Any]]
+
+
+def _key(t: Tensor) -> int:
+    """Symbolic tensors are wrappers made on demand; their node is what they are."""
+    return id(t._node) if t._node is not None else id(t)
+
+
+def _producer(t: Tensor) -> Producer | None:
+    """The op that made t and its operands, or None for a leaf or where no gradient passes."""
+    node = t._node
+    if node is not None:
+        if node.stop or node.op.vjp is None or not node.inputs:
+            return None
+        return node.op, [Tensor(None, n) for n in node.inputs], node.attrs
+    tape = t._tape
+    return None if tape is None else (tape.op, tape.args, tape.attrs)
+
+
+def _topological(roots: Sequence[Tensor], relevant: Callable[[Tensor], bool]) -> list[tuple[Tensor, Producer | None]]:
+    """Tensors that the roots depend on, each after its operands. A loop, not recursion: tapes can be deep."""
+    done: dict[int, bool] = {}
+    order: list[tuple[Tensor, Producer | None]] = []
+    stack: list[tuple[Tensor, Producer | None, bool]] = [(r, None, False) for r in roots]
+    while stack:
+        t, producer, expanded = stack.pop()
+        if expanded:
+            order.append((t, producer))
+            continue
+        if done.get(_key(t)):
+            continue
+        done[_key(t)] = True
+        producer = _producer(t)
+        stack.append((t, producer, True))
+        if producer is not None:
+            stack.extend((a, None, False) for a in producer[1] if relevant(a) and not done.get(_key(a)))
+    return order
+
+
+def unbroadcast(g: Tensor, like: Tensor) -> Tensor:
+    """Sum a gradient over the axes along which its operand was broadcast."""
+    shape, target = g.shape, like.shape
+    if shape == target:
+        return g
+    lead = len(shape) - len(target)
+    axes = tuple(range(lead)) + tuple(
+        i + lead for i, s in enumerate(target) if not isinstance(s, Dim) and s == 1 and shape[i + lead] != 1
+    )
+    if axes:
+        g = g.sum(axis=axes)  # type: ignore[attr-defined]
+    return g if g.shape == target else g.reshape(target)  # type: ignore[attr-defined]
+
+
+def sweep(roots: Sequence[Tensor], seeds: Sequence[Tensor], wanted: dict[int, Tensor] | None) -> dict[int, Any]:
+    """The gradients of sum(root * seed), by key: of the ``wanted`` tensors, or of all leaves if None."""
+
+    def relevant(t: Tensor) -> bool:
+        return t._node is not None or t.requires_grad or (wanted is not None and _key(t) in wanted)
+
+    order = _topological(roots, relevant)
+    needed: set[int] = set()
+    for t, producer in order:  # operands come first: mark what lies between the wanted tensors and the roots
+        own = _key(t) in wanted if wanted is not None else producer is None
+        if own or (producer is not None and any(_key(a) in needed for a in producer[1])):
+            needed.add(_key(t))
+    grads: dict[int, Any] = {}
+    kept: dict[int, Any] = {}
+    for root, seed in zip(roots, seeds, strict=True):
+        _accumulate(grads, root, seed)
+    for t, producer in reversed(order):
+        key = _key(t)
+        g = grads.pop(key, None)
+        if g is None or key not in needed:
+            continue
+        if producer is None or (wanted is not None and key in wanted):
+            kept[key] = (t, g)
+            if producer is None:
+                continue
+        if producer is None or not any(_key(a) in needed for a in producer[1]):
+            continue
+        op, args, attrs = producer
+        if op.vjp is None:
+            continue
+        for a, ga in zip(args, op.vjp(g, t, *args, **attrs), strict=True):
+            if ga is not None and _key(a) in needed:
+                _accumulate(grads, a, unbroadcast(ga, a))
+    return kept
+
+
+def _accumulate(grads: dict[int, Any], t: Tensor, g: Tensor) -> None:
+    key = _key(t)
+    have = grads.get(key)
+    grads[key] = g if have is None else have + g
+
+
+def backward(
+    root: Tensor, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
+) -> None:
+    """Accumulate gradients into ``.grad`` of the leaves of ``root`` (see Tensor.backward)."""
+    if not root.dtype.is_float:
+        raise GradientError(at_line(f"backward needs a floating-point tensor, this is {root.dtype}", user_origin()))
+    if root._node is None and not root.requires_grad:
+        raise GradientError(
+            at_line(
+                "backward: nothing this tensor was computed from requires a gradient; make a leaf with "
+                "requires_grad=True, or check for no_grad() and detach()",
+                user_origin(),
+            )
+        )
+    if root._node is None and root._tape is _FREED:
+        raise GradientError(
+            at_line("backward through operations that an earlier backward freed; use backward(retain_graph=True)", user_origin())
+        )
+    seed = _seed(root, gradient)
+    with dispatch.enable_grad() if create_graph else dispatch.no_grad():
+        kept = sweep([root], [seed], None)
+        for t, g in kept.values():
+            leaf = _leaf_of(t)
+            if leaf is None:
+                continue
+            have = leaf.grad
+            leaf.grad = g if have is None else have + g
+    if root._node is None and not (retain_graph or create_graph):
+        root._tape = _FREED
+
+
+def _seed(root: Tensor, gradient: Any) -> Tensor:
+    from graphflow.ops.creation import ones_like
+
+    if gradient is not None:
+        seed = as_tensor(gradient, root.dtype)
+        if seed.shape != root.shape:
+            raise GradientError(f"the gradient has shape {seed.shape}, the tensor {root.shape}")
+        return seed
+    if root.shape != ():
+        size = root.size
+        if isinstance(size, Dim) or size != 1:
+            raise GradientError(
+                at_line(
+                    f"backward of a tensor of shape {root.shape} needs gradient=...; or reduce it first (.sum(), .mean())",
+                    user_origin(),
+                )
+            )
+    return ones_like(root)
+
+
+def _leaf_of(t: Tensor) -> Any:
+    """What keeps a leaf's ``.grad``: its Variable, or the tensor itself if it requires one."""
+    if t._node is not None:
+        variable = t._node.attrs.get("variable")
+        if variable is not None:
+            return variable if variable.requires_grad and not t._node.stop else None
+        recorder = dispatch.state.recorder or t._node.graph.recorder
+        return recorder.leaf(t._node) if hasattr(recorder, "leaf") else None
+    if t._variable is not None:
+        return t._variable if t._variable.requires_grad else None
+    return t if t.requires_grad and t._tape is None else None
+
+
+class _Freed:
+    """Marks the tape of a root after backward; sweeping it again is an error, as in PyTorch."""
+
+    op = None
+    args: tuple[Any, ...] = ()
+    attrs: dict[str, Any] = {}  # noqa: RUF012 - never written
+
+
+_FREED: Any = _Freed()
+
+
+def gradients(ys: Any, xs: Any, grad_ys: Any = None) -> Any:
+    """The gradients of the sum of ``ys`` with respect to ``xs``, in both modes (TensorFlow's ``tf.gradients``).
+
+    ``ys`` and ``xs`` are tensors (``xs`` also Variables) or lists of them; ``grad_ys`` weighs the elements of each y. Gives a
+    tensor for a single x, a list for a list; None for an x that the ys do not depend on. The results are
+    differentiable themselves. Raises GradientError for integer tensors.
+
+    >>> import graphflow as gf
+    >>> x = gf.tensor(3.0, requires_grad=True)
+    >>> dy = gf.gradients(x * x * x, x); dy.item(), gf.gradients(dy, x).item()
+    (27.0, 18.0)
+    """
+    single = isinstance(xs, Operators)
+    targets = [as_tensor(x) for x in ([xs] if single else xs)]
+    roots = [as_tensor(y) for y in ([ys] if isinstance(ys, Operators) else ys)]
+    weights = [None] * len(roots) if grad_ys is None else [grad_ys] if isinstance(ys, Operators) else list(grad_ys)
+    for t in (*targets, *roots):
+        if not t.dtype.is_float:
+            raise GradientError(at_line(f"gradients exist for floating-point tensors only, got {t.dtype}", user_origin()))
+    from graphflow.ops.creation import ones_like
+
+    seeds = [ones_like(y) if w is None else as_tensor(w, y.dtype) for y, w in zip(roots, weights, strict=True)]
+    with dispatch.enable_grad():
+        kept = sweep(roots, seeds, {_key(t): t for t in targets})
+    out = [kept[_key(t)][1] if _key(t) in kept else None for t in targets]
+    return out[0] if single else out
+
+
+def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function giving ``(f(*args), gradient)``: the gradient of a scalar result in the arguments ``argnums``.
+
+    An argument may be a tensor or a nested list, tuple or dict of tensors; its gradient nests the same way.
+
+    >>> import graphflow as gf
+    >>> value, slope = gf.value_and_grad(lambda x: x * x)(gf.tensor(3.0))
+    >>> value.item(), slope.item()
+    (9.0, 6.0)
+    """
+    from graphflow.core.tree import flatten, unflatten
+
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        args = tuple(args)
+        trees, leaves = [], []
+        new_args = list(args)
+        for n in numbers:
+            flat, tree = flatten(args[n])
+            inputs = [_differentiable_input(x) for x in flat]
+            trees.append((tree, len(inputs)))
+            leaves.extend(inputs)
+            new_args[n] = unflatten(tree, inputs)
+        with dispatch.enable_grad():
+            result = f(*new_args, **kwargs)
+            value = result[0] if has_aux else result
+            if value.shape != ():
+                raise GradientError(at_line(f"grad needs a function with a scalar result, got shape {value.shape}", user_origin()))
+            slopes = gradients(value, leaves)
+        from graphflow.ops.creation import zeros_like
+
+        slopes = [zeros_like(x) if s is None else s for x, s in zip(leaves, slopes, strict=True)]
+        out, at = [], 0
+        for tree, count in trees:
+            out.append(unflatten(tree, slopes[at : at + count]))
+            at += count
+        return result, (out[0] if isinstance(argnums, int) else tuple(out))
+
+    return run
+
+
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function giving the gradient of ``f`` (which returns a scalar) in its arguments ``argnums``.
+
+    >>> import graphflow as gf
+    >>> gf.grad(gf.grad(lambda x: x * x * x))(gf.tensor(2.0)).item()
+    12.0
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        result, slopes = both(*args, **kwargs)
+        return (slopes, result[1]) if has_aux else slopes
+
+    return run
+
+
+def _differentiable_input(x: Any) -> Tensor:
+    """A tensor of its own for an argument, so that its gradient is not mixed with other uses of the same tensor."""
+    t = as_tensor(x)
+    if not t.dtype.is_float:
+        raise GradientError(at_line(f"gradients exist for floating-point tensors only, got {t.dtype}", user_origin()))
+    if t._node is not None or t.requires_grad:
+        return t
+    return Tensor(t._data, requires_grad=True)

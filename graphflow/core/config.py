@@ -1,0 +1,56 @@
+"""Settings: process-wide defaults from GRAPHFLOW_* environment variables, overridden for a while with ``gf.config(...)``."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_DEFAULTS: dict[str, Any] = {
+    "mode": os.environ.get("GRAPHFLOW_MODE", "compiled"),  # "compiled" | "eager": how gf.compile'd functions run
+    "check_numerics": os.environ.get("GRAPHFLOW_CHECK_NUMERICS", "0") not in ("", "0"),
+    "optimize": True,  # run the graph passes
+    "verify": os.environ.get("GRAPHFLOW_VERIFY", "1") not in ("", "0"),  # verify the graph after each pass
+    "disabled_passes": (),  # names from gf.passes.names()
+}
+_CHOICES = {"mode": ("compiled", "eager")}
+
+
+class _Settings(threading.local):
+    def __init__(self) -> None:
+        self.values = dict(_DEFAULTS)
+
+
+_settings = _Settings()
+
+
+def get(name: str) -> Any:
+    """The value of a setting in this thread."""
+    return _settings.values[name]
+
+
+@contextmanager
+def config(**settings: Any) -> Iterator[None]:
+    """Change settings inside a ``with`` block (this thread only).
+
+    ``mode="eager"`` runs compiled functions eagerly; ``check_numerics=True`` reports the first NaN or infinity with
+    the line that made it; ``optimize=False`` skips the graph passes; ``disabled_passes=("fold",)`` skips some.
+    Raises ValueError for a setting or a value that does not exist.
+
+    >>> import graphflow as gf
+    >>> with gf.config(mode="eager"):
+    ...     pass
+    """
+    for name, value in settings.items():
+        if name not in _DEFAULTS:
+            raise ValueError(f"no setting {name!r}; there are: {', '.join(_DEFAULTS)}")
+        if name in _CHOICES and value not in _CHOICES[name]:
+            raise ValueError(f"{name} is one of {_CHOICES[name]}, got {value!r}")
+    saved = dict(_settings.values)
+    _settings.values.update(settings)
+    try:
+        yield
+    finally:
+        _settings.values = saved

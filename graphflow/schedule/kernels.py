@@ -1,0 +1,248 @@
+"""Kernel IR: what the scheduler hands to the code generator.
+
+A Program is a list of kernels over numbered buffers. Most kernels are loops (``LoopKernel``): a domain of axes, some of
+them reduced, and a straight-line body that is evaluated at every point. Elementwise chains, reductions and rows
+(softmax, normalisation: several reductions over one row) are all of this one form. The others call a kernel written by
+hand (``LibraryKernel``), multiply matrices (``ContractKernel``) or leave native code for a moment (``HostStep``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union
+
+from graphflow.core.dims import Dim, Shape, Size, shape_str
+from graphflow.core.dtypes import DType
+from graphflow.core.op import Op
+from graphflow.ir.graph import Node
+
+BufferKind = Literal["status", "input", "variable", "constant", "host", "size", "temp", "output"]
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory for one value. ``payload``: the Variable, the constant's array, the host scalar's source, or the size."""
+
+    index: int
+    shape: Shape
+    dtype: DType
+    kind: BufferKind
+    payload: Any = None
+    name: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.kind[0]}{self.index}:{self.dtype}{shape_str(self.shape)}"
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a buffer is walked over a kernel's domain: the element at point i is at offset + sum(i * strides)."""
+
+    buffer: Buffer
+    strides: tuple[Size, ...]
+    offset: Size = 0
+
+
+# -- the body of a loop: values, each defined after its operands -------------------------------------------------------
+@dataclass(frozen=True)
+class Load:
+    access: Access
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Const:
+    value: Any  # a Python bool, int or float
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class SizeValue:
+    """A symbolic size as a number of the given dtype."""
+
+    size: Size
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A map op. ``axes`` gives the domain axis of each axis of the op's own result (None: size 1)."""
+
+    op: Op
+    args: tuple[int, ...]
+    attrs: tuple[tuple[str, Any], ...]
+    dtype: DType
+    axes: tuple[int | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Indirect:
+    """A gathered element: ``access`` at the point, plus ``index * stride``; the index must lie in 0..extent-1."""
+
+    access: Access
+    index: int
+    stride: Size
+    extent: Size
+    dtype: DType
+    node: int  # number of the graph node, for the status buffer
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """A value combined over all reduced axes of the kernel."""
+
+    combine: str
+    arg: int
+    dtype: DType
+
+
+BodyValue = Union[Load, Const, SizeValue, Compute, Indirect, Reduce]
+
+
+@dataclass(frozen=True)
+class Store:
+    value: int
+    access: Access
+    dtype: DType
+
+
+@dataclass(eq=False)
+class LoopKernel:
+    """A loop nest over ``shape``; axes in ``reduced`` are combined away by the Reduce values."""
+
+    shape: Shape
+    reduced: tuple[int, ...] = ()
+    body: list[BodyValue] = field(default_factory=list)
+    stores: list[Store] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    why: str = ""  # why the fusion stopped here
+
+    @property
+    def kind(self) -> str:
+        passes = 1 + max((self.levels()), default=0)
+        return "Map" if not self.reduced else "Reduce" if passes <= 2 and not self._rereads() else "Row"
+
+    def levels(self) -> list[int]:
+        """For each value of the body: how many reductions over the row must be finished before it is known."""
+        out: list[int] = []
+        for value in self.body:
+            if isinstance(value, Reduce):
+                out.append(out[value.arg] + 1)
+            elif isinstance(value, Compute):
+                out.append(max((out[a] for a in value.args), default=0))
+            else:
+                out.append(out[value.index] if isinstance(value, Indirect) else 0)
+        return out
+
+    def row_values(self) -> list[bool]:
+        """For each value: whether it is the same all along the reduced axes."""
+        out: list[bool] = []
+        for value in self.body:
+            if isinstance(value, (Load, Indirect)):
+                flat = all(value.access.strides[a] == 0 for a in self.reduced)
+                out.append(flat and (not isinstance(value, Indirect) or out[value.index]))
+            elif isinstance(value, Compute):
+                # An op without operands (iota) depends on where it is; its axes say on what.
+                here = not value.op.name.startswith(("iota", "random")) or not any(a in self.reduced for a in value.axes)
+                out.append(here and all(out[a] for a in value.args))
+            else:
+                out.append(True)
+        return out
+
+    def _rereads(self) -> bool:
+        levels, rows = self.levels(), self.row_values()
+        return any(levels[s.value] > 0 and any(s.access.strides[a] != 0 for a in self.reduced) for s in self.stores) or any(
+            levels[i] > 0 and not rows[i] for i in range(len(self.body))
+        )
+
+    def reads(self) -> list[Buffer]:
+        return [v.access.buffer for v in self.body if isinstance(v, (Load, Indirect))]
+
+    def writes(self) -> list[Buffer]:
+        return [s.access.buffer for s in self.stores]
+
+
+@dataclass(eq=False)
+class ContractKernel:
+    """C[b.., m, n] = sum over k of A[b.., m, k] * B[b.., k, n], then a body per element (``epilogue``).
+
+    ``a``, ``b`` walk the domain (batch.., m, n, k); the epilogue is a LoopKernel over (batch.., m, n) whose value 0 is the
+    product.
+    """
+
+    batch: Shape
+    m: Size
+    n: Size
+    k: Size
+    a: Access
+    b: Access
+    dtype: DType
+    epilogue: LoopKernel
+    nodes: list[Node] = field(default_factory=list)
+    why: str = ""
+    kind: str = "Contract"
+
+    def reads(self) -> list[Buffer]:
+        return [self.a.buffer, self.b.buffer, *self.epilogue.reads()]
+
+    def writes(self) -> list[Buffer]:
+        return self.epilogue.writes()
+
+
+@dataclass(eq=False)
+class LibraryKernel:
+    """A kernel written by hand, over whole contiguous buffers."""
+
+    name: str
+    params: Any
+    inputs: list[Buffer]
+    output: Buffer
+    nodes: list[Node] = field(default_factory=list)
+    why: str = "a library kernel"
+    kind: str = "Library"
+
+    def reads(self) -> list[Buffer]:
+        return list(self.inputs)
+
+    def writes(self) -> list[Buffer]:
+        return [self.output]
+
+
+@dataclass(eq=False)
+class HostStep:
+    """An effect that Python carries out between two stretches of native code (prints, numeric checks)."""
+
+    node: Node
+    input: Buffer
+    nodes: list[Node] = field(default_factory=list)
+    why: str = "runs in Python"
+    kind: str = "Host"
+
+    def reads(self) -> list[Buffer]:
+        return [self.input]
+
+    def writes(self) -> list[Buffer]:
+        return []
+
+
+Kernel = Union[LoopKernel, ContractKernel, LibraryKernel, HostStep]
+
+
+@dataclass(eq=False)
+class Program:
+    """Kernels in order, and the buffers they work on. ``results`` are the buffers of the graph's outputs."""
+
+    kernels: list[Kernel]
+    buffers: list[Buffer]
+    inputs: list[Buffer]
+    results: list[Buffer]
+    updates: list[tuple[Any, Buffer]]
+    nodes: list[Node]  # by number, for errors
+
+    def dim_names(self) -> list[str]:
+        names: set[str] = set()
+        for buffer in self.buffers:
+            for size in buffer.shape:
+                if isinstance(size, Dim):
+                    names |= size.names()
+        return sorted(names)

@@ -1,0 +1,1 @@
+"""Recording Python code into graphs: the recorders, gf.trace and gf.compile."""

@@ -1,0 +1,199 @@
+"""Variable and Parameter: the only state. Everything else in GraphFlow is an immutable value."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+
+from graphflow.core import dispatch
+from graphflow.core.dims import Shape
+from graphflow.core.dtypes import DType, as_dtype
+from graphflow.core.errors import DTypeError, ShapeError
+from graphflow.tensor import Operators, Tensor, as_tensor, read_only
+
+_names = threading.local()
+_all: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class Variable(Operators):
+    """A mutable cell that holds one tensor; eager code and every Session see the same value.
+
+    value      its initial value: a tensor, an array or a number
+    name       for graphs, files and messages; made unique by the places that need it
+    trainable  whether optimizers and ``backward`` treat it as a parameter
+
+    ``.value`` is the tensor it holds now, ``.assign(v)`` and ``.assign_add(v)`` change it. Assigning keeps shape and dtype;
+    another shape raises ShapeError, a dtype that does not cast safely DTypeError. In operations it stands for its value.
+
+    >>> import graphflow as gf
+    >>> v = gf.Variable([1.0, 2.0], name="v")
+    >>> _ = v.assign_add([1.0, 1.0])
+    >>> v.numpy()
+    array([2., 3.], dtype=float32)
+    """
+
+    _node = None  # a Variable is never itself symbolic; reading it may be
+
+    def __init__(self, value: Any, name: str | None = None, trainable: bool = True, dtype: Any = None) -> None:
+        data = _initial_array(value, dtype)
+        self._data: np.ndarray[Any, Any] = data
+        self._snapshot: Tensor | None = None
+        self._initial = _compact_copy(data)
+        self.dtype: DType = as_dtype(data.dtype)
+        self.shape: Shape = data.shape
+        self.name = name or "variable"
+        self.trainable = bool(trainable) and self.dtype.is_float
+        self.version = 0
+        self._grad: Any = None
+        _all.add(self)
+
+    # -- value ------------------------------------------------------------------------------------------------------
+    @property
+    def value(self) -> Tensor:
+        """The tensor it holds now (symbolic while recording)."""
+        return self.read()
+
+    def read(self) -> Tensor:
+        return dispatch.current().read_variable(self)  # type: ignore[no-any-return]
+
+    def snapshot(self) -> Tensor:
+        """The current value as a concrete tensor that later assignments do not change."""
+        if self._snapshot is None:
+            self._snapshot = Tensor(self._data)
+            self._snapshot._variable = self
+            self._snapshot.requires_grad = self.trainable
+        return self._snapshot
+
+    def assign(self, value: Any) -> Any:
+        """Set the value. Gives the new value as a tensor (in a graph: the operation that assigns)."""
+        tensor = as_tensor(value, dtype=self.dtype if _is_plain(value) else None)
+        if tensor.dtype is not self.dtype:
+            if self.dtype.is_int and tensor.dtype.is_float:
+                raise DTypeError(f"variable {self.name!r} is {self.dtype}; cannot assign {tensor.dtype} without .astype")
+            tensor = tensor.astype(self.dtype)
+        if tensor.shape != self.shape:
+            raise ShapeError(f"variable {self.name!r} has shape {self.shape}; cannot assign shape {tensor.shape}")
+        return dispatch.current((tensor,)).assign_variable(self, tensor)
+
+    def assign_add(self, delta: Any) -> Any:
+        """Add to the value; gives the new value."""
+        return self.assign(self._read_now() + delta)
+
+    def assign_sub(self, delta: Any) -> Any:
+        """Subtract from the value; gives the new value."""
+        return self.assign(self._read_now() - delta)
+
+    def _read_now(self) -> Tensor:
+        interpreter = dispatch.current()
+        read_now = getattr(interpreter, "read_variable_now", interpreter.read_variable)
+        return read_now(self)  # type: ignore[no-any-return]
+
+    def _store(self, data: np.ndarray[Any, Any]) -> None:
+        """Replace the buffer (eager assignment, restoring). ``data`` must not be written by anyone else."""
+        self._data = data
+        self._snapshot = None
+        self.version += 1
+
+    def writable_buffer(self) -> np.ndarray[Any, Any]:
+        """The buffer for native code to update in place: a fresh copy if any tensor or array still shows the old value."""
+        self._snapshot = None
+        self.version += 1
+        if sys.getrefcount(self._data) > _OWN_REFERENCES or not self._data.flags.writeable:
+            self._data = self._data.copy()
+        return self._data
+
+    def initialize(self) -> None:
+        """Go back to the initial value."""
+        self._store(np.array(self._initial))
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The value as a read-only NumPy array that later assignments do not change."""
+        return read_only(self._data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self._data, dtype=dtype) if copy else np.asarray(self.numpy(), dtype=dtype)
+
+    # -- gradient ---------------------------------------------------------------------------------------------------
+    @property
+    def requires_grad(self) -> bool:
+        return self.trainable
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.trainable = bool(value)
+        self._snapshot = None
+
+    def requires_grad_(self, value: bool = True) -> Variable:
+        """Freeze or unfreeze (PyTorch's spelling)."""
+        self.requires_grad = value
+        return self
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that ``backward`` accumulated, or None."""
+        hook = getattr(dispatch.state.recorder, "read_grad", None)
+        return hook(self) if hook else self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        hook = getattr(dispatch.state.recorder, "write_grad", None)
+        if hook:
+            hook(self, value)
+        else:
+            self._grad = value
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {np.array2string(self._data, threshold=20)}, dtype={self.dtype})"
+
+
+class Parameter(Variable):
+    """A Variable that a Module lists among its parameters."""
+
+    def __init__(self, value: Any, requires_grad: bool = True, name: str | None = None) -> None:
+        super().__init__(value, name=name, trainable=requires_grad)
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, (Tensor, Variable))
+
+
+def _initial_array(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """An own, writable, contiguous copy of the initial value; symbolic values are evaluated now, with NumPy."""
+    if callable(value) and not isinstance(value, Operators):
+        with dispatch.init_scope():
+            value = value()
+    if isinstance(value, Tensor) and value._node is not None:
+        from graphflow.ir.interpreter import evaluate_constant
+
+        array = evaluate_constant(value._node)
+    else:
+        with dispatch.init_scope():
+            array = as_tensor(value, dtype=dtype)._data  # type: ignore[assignment]
+    return np.array(array, dtype=as_dtype(dtype).np if dtype is not None else None, order="C", copy=True)
+
+
+def _compact_copy(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy to reset to; arrays filled with one value (zeros of optimizer slots) take one element."""
+    if data.size and (data == data.flat[0]).all():
+        return np.broadcast_to(data.flat[0].copy(), data.shape)
+    return data.copy()
+
+
+def variables() -> list[Variable]:
+    """All variables that are alive."""
+    return list(_all)
+
+
+class _Probe:
+    def __init__(self) -> None:
+        self._data = np.zeros(1)
+
+    def count(self) -> int:
+        return sys.getrefcount(self._data)
+
+
+_OWN_REFERENCES = _Probe().count()  # what getrefcount says of a buffer that only its owner refers to
