@@ -1,8 +1,9 @@
 """Compiling kernels: ``compile_units`` turns units into native addresses.
 
 A unit is a kernel and the hash of its content. Its address comes from the first of: this process's table, the disk
-cache, a compilation. All units that have to be compiled are compiled together, through Numba
-(`graphflow.codegen.numba_target`); a process that finds everything in the cache never imports Numba.
+cache, a compilation. All units that have to be compiled are compiled together: lowered by Numba in one function
+(`graphflow.codegen.numba_target`), then compiled by LLVM in as many threads as there are. A process that finds
+everything in the cache never imports Numba.
 
 The kernel ABI is ``void kernel(i8** table, i64* args, i64 begin, i64 end, i8* scratch)``.
 """
@@ -11,28 +12,39 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graphflow.codegen import llvm
-from graphflow.codegen.host import Host, host
+from graphflow.codegen.cache import compiler_versions, digest, disk_cache
+from graphflow.codegen.host import Host, default_num_threads, host
 from graphflow.core.errors import CompileError
 
 Emit = Callable[[Any, str], None]
+_SMALLEST_PART = 30_000
+"""Characters of LLVM assembly (some 20 ms of compiling) below which a thread of its own does not pay."""
 
 
 @dataclass(frozen=True, eq=False)
 class Unit:
     """One kernel to compile: `key` is the hash of its content (hexadecimal), `name` what error messages call it.
 
-    ``emit(module, symbol)`` defines the function `symbol`, with the kernel ABI, in an ``llvmlite.ir.Module``.
+    ``emit(module, symbol)`` defines the function `symbol`, with the kernel ABI, in an empty ``llvmlite.ir.Module``.
     """
 
     key: str
-    emit: Emit | None = None
+    emit: Emit | None
     name: str = ""
     pyfunc: Callable[..., None] | None = None
+
+    @classmethod
+    def python(cls, key: str, pyfunc: Callable[..., None], name: str = "") -> Unit:
+        """A kernel written in Python that Numba can compile: ``pyfunc(table, args, begin, end, scratch)``.
+
+        All five are integers (the pointers are addresses). It may not allocate or raise.
+        """
+        return cls(key, None, name or pyfunc.__name__, pyfunc)
 
     @property
     def symbol(self) -> str:
@@ -46,7 +58,7 @@ class Unit:
 _lock = threading.RLock()
 _addresses: dict[Host, dict[str, int]] = {}
 compiled = 0
-"""Kernels compiled by this process so far (not found in the table or the disk cache)."""
+"""Kernels that this process has compiled (as against found in the disk cache)."""
 
 
 def compile_units(units: Iterable[Unit]) -> dict[str, int]:
@@ -60,49 +72,123 @@ def compile_units(units: Iterable[Unit]) -> dict[str, int]:
     if not wanted.keys() <= table.keys():
         with _lock:
             missing = [unit for key, unit in wanted.items() if key not in table]
-            if missing:
-                table.update(_compile(missing, machine))
+            table.update(_from_disk(missing, machine))
+            missing = [unit for unit in missing if unit.key not in table]
+            table.update(_compile(missing, machine))
     return {key: table[key] for key in wanted}
 
 
-def _compile(units: Sequence[Unit], machine: Host) -> dict[str, int]:
-    global compiled
-    try:
-        addresses = _compile_batch(units, machine)
-    except CompileError:
-        raise
-    except Exception as error:
-        if len(units) == 1:
-            raise CompileError(f"kernel {units[0]} cannot be compiled: {error}") from error
-        for unit in units:  # one by one, to name the culprit
-            _compile([unit], machine)
-        raise
-    compiled += len(units)
+def _entry(unit: Unit, machine: Host) -> str:
+    """The unit's name in the disk cache."""
+    return digest(unit.key, *machine, compiler_versions())
+
+
+def _from_disk(units: Sequence[Unit], machine: Host) -> dict[str, int]:
+    cache = disk_cache()
+    if cache is None or not units:
+        return {}
+    entries = {_entry(unit, machine): unit for unit in units}
+    addresses = {}
+    for code, names in cache.find(entries):
+        held = [entries[name] for name in names]
+        try:
+            addresses.update(_load(code, held))
+        except RuntimeError:
+            continue  # code of another kind of process: compiled anew, and written over
     return addresses
 
 
-def _compile_batch(units: Sequence[Unit], machine: Host) -> dict[str, int]:
-    from graphflow.codegen.numba_target import lower_batch
-
-    texts = lower_batch([_checked(unit) for unit in units])
-    code = llvm.object_code(texts, machine, [unit.symbol for unit in units])
-    addresses = llvm.load(code, [unit.symbol for unit in units])
-    return {unit.key: addresses[unit.symbol] for unit in units}
+def _load(code: bytes, units: Sequence[Unit]) -> dict[str, int]:
+    by_symbol = llvm.load(code, [unit.symbol for unit in units])
+    return {unit.key: by_symbol[unit.symbol] for unit in units}
 
 
-def _checked(unit: Unit) -> Callable[[Any], None]:
+def _compile(units: Sequence[Unit], machine: Host) -> dict[str, int]:
+    """Compile units together; if that fails, one by one, so that the error names the one it is about."""
+    global compiled
+    if not units:
+        return {}
+    try:
+        objects = _object_files(units, machine)
+        addresses = {}
+        for code, held in objects:
+            addresses.update(_load(code, held))
+    except Exception as error:
+        if len(units) > 1:
+            for unit in units:
+                _compile([unit], machine)
+        if isinstance(error, CompileError):
+            raise error.with_traceback(None) from error.__cause__  # without the compiler's own frames
+        raise CompileError(f"kernel {units[0]} cannot be compiled: {error}") from error
+    compiled += len(units)
+    cache = disk_cache()
+    if cache is not None:
+        for code, held in objects:
+            cache.store(code, [_entry(unit, machine) for unit in held])
+    return addresses
+
+
+def _object_files(units: Sequence[Unit], machine: Host) -> list[tuple[bytes, list[Unit]]]:
+    """Object code, in as many parts as there are threads for, and the units in each."""
+    texts = _lower(units)
+    parts = _split(texts)
+    results: list[Any] = [None] * len(parts)
+
+    def work(index: int) -> None:
+        try:
+            results[index] = llvm.object_code(parts[index], machine)
+        except Exception as error:
+            results[index] = error
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(1, len(parts))]
+    for thread in threads:
+        thread.start()
+    work(0)
+    for thread in threads:
+        thread.join()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return [(code, [unit for unit in units if unit.symbol in part]) for code, part in zip(results, parts)]
+
+
+def _lower(units: Sequence[Unit]) -> dict[str, list[str]]:
+    """The LLVM assembly of every unit, by symbol."""
+    from graphflow.codegen import numba_target
+
+    emitters = {unit.symbol: _checked(unit) for unit in units if unit.emit is not None}
+    texts = {symbol: [text] for symbol, text in numba_target.lower_batch(emitters).items()} if emitters else {}
+    for unit in units:
+        if unit.pyfunc is not None:
+            texts[unit.symbol] = numba_target.lower_python(unit.symbol, unit.pyfunc)
+    return texts
+
+
+def _checked(unit: Unit) -> Emit:
     """The unit's emitter; what goes wrong in it is reported with the unit's name."""
 
-    def emit(module: Any) -> None:
+    def emit(module: Any, symbol: str) -> None:
         try:
-            unit.emit(module, unit.symbol)
+            unit.emit(module, symbol)
         except Exception as error:
             raise CompileError(f"kernel {unit} cannot be emitted: {type(error).__name__}: {error}") from error
-        function = module.globals.get(unit.symbol)
-        if function is None or not getattr(function, "blocks", None):
-            raise CompileError(f"kernel {unit}: its emitter did not define the function {unit.symbol}")
+        if not getattr(module.globals.get(symbol), "blocks", None):
+            raise CompileError(f"kernel {unit}: its emitter did not define the function {symbol}")
 
     return emit
+
+
+def _split(texts: Mapping[str, list[str]]) -> list[dict[str, list[str]]]:
+    """Divide kernels into parts of about equal size for the threads to compile."""
+    sizes = {symbol: sum(map(len, modules)) for symbol, modules in texts.items()}
+    count = max(1, min(default_num_threads(), len(texts), sum(sizes.values()) // _SMALLEST_PART))
+    parts: list[dict[str, list[str]]] = [{} for _ in range(count)]
+    filled = [0] * count
+    for symbol in sorted(texts, key=lambda symbol: -sizes[symbol]):
+        least = filled.index(min(filled))
+        parts[least][symbol] = texts[symbol]
+        filled[least] += sizes[symbol]
+    return parts
 
 
 def _forked() -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from graphflow.codegen.host import Host
 
+_FORBIDDEN = ("NRT_", "numba_", "Py", "_Py")
 _lock = threading.Lock()
 _linker: Any = None
 _loaded = 0
@@ -31,26 +32,46 @@ def target_machine(host: Host) -> Any:
     return target.create_target_machine(cpu=host.cpu, features=host.features, opt=2, reloc="pic", codemodel="default")
 
 
-def object_code(texts: Sequence[str], host: Host, exported: Iterable[str]) -> bytes:
-    """Link modules (LLVM assembly), optimise them together and compile them.
+def object_code(kernels: Mapping[str, Sequence[str]], host: Host) -> bytes:
+    """Optimise and compile kernels together; each is a symbol and the modules (LLVM assembly) it is made of.
 
-    Only the functions named in `exported` are kept, with whatever they call. Raises RuntimeError where LLVM rejects
-    a module. May run in several threads at once: each call has an LLVM context of its own.
+    The symbols are external in the object code, all other functions internal to it. Raises RuntimeError where LLVM
+    rejects a module. May run in several threads at once: each call has an LLVM context of its own.
     """
     llvm = _initialize()
-    context = llvm.create_context()
     machine = target_machine(host)
-    module = llvm.parse_assembly(texts[0], context)
-    for text in texts[1:]:
-        module.link_in(llvm.parse_assembly(text, context))
-    module.data_layout = str(machine.target_data)
-    kept = set(exported)
-    for value in (*module.functions, *module.global_variables):
-        if not value.is_declaration:
-            value.linkage = "external" if value.name in kept else "internal"
-    module.verify()
-    _optimise(llvm, machine, module)
-    return _emit(llvm, machine, module)
+    # Closed here and in this order: the garbage collector might free the context before its modules.
+    with llvm.create_context() as context, llvm.parse_assembly("", context) as whole:
+        whole.triple = host.triple
+        whole.data_layout = str(machine.target_data)
+        for symbol, texts in kernels.items():
+            with llvm.parse_assembly(texts[0], context) as module:
+                for text in texts[1:]:
+                    with llvm.parse_assembly(text, context) as other:
+                        for function in other.functions:
+                            if function.linkage == llvm.Linkage.linkonce_odr:
+                                function.linkage = "weak_odr"  # linked even if its caller comes later
+                        module.link_in(other)
+                module.verify()
+                # Internal, so that helpers of the same name in two kernels do not meet.
+                for value in (*module.functions, *module.global_variables):
+                    if not value.is_declaration:
+                        value.linkage = "external" if value.name == symbol else "internal"
+                whole.link_in(module)
+        _optimise(llvm, machine, whole)
+        _check_calls(llvm, whole)
+        return _emit(llvm, machine, whole)
+
+
+def _check_calls(llvm: Any, module: Any) -> None:
+    """RuntimeError naming the functions that the module calls and nothing defines (the linker's error has no names).
+
+    Numba's and Python's own count as undefined: a process that loads the kernel from the cache may lack them.
+    """
+    called = (f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm."))
+    unknown = [name for name in called if name.startswith(_FORBIDDEN) or llvm.address_of_symbol(name) is None]
+    if unknown:
+        raise RuntimeError(f"it calls {', '.join(unknown)}, which native kernels do not have")
 
 
 def _optimise(llvm: Any, machine: Any, module: Any) -> None:

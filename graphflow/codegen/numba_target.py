@@ -1,16 +1,18 @@
 """Numba as the JIT: a target of Numba's own kind for kernels that are emitted as LLVM IR.
 
 A batch of kernels is one compilation of the function ``program`` below, whose only call is the intrinsic
-``emit_batch``: while Numba lowers it, every kernel of the batch is emitted into Numba's module. What this target
-leaves out of Numba's CPU target is what such kernels never use and what costs time: the library of NumPy functions
-(0.2 s at first use), the reference-counting run time, wrappers for calls from Python, and a second optimisation.
+``emit_batch``: while Numba lowers it, every kernel is emitted into a module of Numba's library for that function.
+What this target leaves out of Numba's CPU target is what such kernels never use and what costs time: the library of
+NumPy functions (0.2 s at first use), the reference-counting run time, wrappers for calls from Python, and a second
+optimisation. ``lower_python`` is for kernels written in Python: those need the full target.
 
 Importing this module imports Numba: only a process that compiles does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
@@ -18,7 +20,8 @@ from numba.core import codegen, compiler, cpu, dispatcher, target_extension, typ
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 from numba.core.imputils import builtin_registry as lowering_registry
-from numba.core.registry import CPUTarget
+from numba.core.registry import CPUTarget, cpu_target
+from numba.core.runtime import rtsys
 from numba.core.typed_passes import (
     AnnotateTypes,
     IRLegalization,
@@ -34,9 +37,17 @@ from graphflow.codegen.host import process_host
 from graphflow.codegen.llvm import target_machine
 
 TARGET = "graphflow"
-Emitter = Callable[[ir.Module], None]
+MAY_RAISE = "raise_in_a_native_kernel"
+_NO_REFERENCE_COUNTS = """
+define void @NRT_incref(ptr %0) alwaysinline { ret void }
+define void @NRT_decref(ptr %0) alwaysinline { ret void }
+"""
+# Kernels work in memory that is not Numba's, which Numba does not count references to. One that allocates is rejected.
+Emit = Callable[[ir.Module, str], None]
 
-_batch: list[Emitter] = []
+_batch: dict[str, Any] = {}
+_texts: dict[str, str] = {}
+# What is being lowered and what came of it. Numba's compiler lock guards both.
 
 
 class TextLibrary(codegen.CodeLibrary):
@@ -51,7 +62,9 @@ class TextLibrary(codegen.CodeLibrary):
         self.texts.append(str(ir_module))
 
     def add_linking_library(self, library: Any) -> None:
-        if isinstance(library, TextLibrary):
+        if library is rtsys.library:
+            self.texts.append(_NO_REFERENCE_COUNTS)
+        elif isinstance(library, TextLibrary):
             self.texts.extend(library.texts)
         else:
             self.texts.append(str(library._get_module_for_linking()))
@@ -157,11 +170,13 @@ target_extension.dispatcher_registry[KernelCPU] = KernelDispatcher
 
 @intrinsic(target=TARGET)
 def emit_batch(typing_context: Any) -> Any:
-    """Emits the kernels of the current batch into the module of the function that calls it."""
+    """Emits the kernels of the current batch, each into a module of its own."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        for emit in _batch:
-            emit(builder.module)
+        for symbol, emit in _batch.items():
+            module = context.create_module(symbol)
+            emit(module, symbol)
+            _texts[symbol] = str(module)
         return context.get_dummy_value()
 
     return types.void(), generate
@@ -177,19 +192,18 @@ def _flags() -> compiler.Flags:
     flags.no_compile = True  # LLVM's part is ours, see graphflow.codegen.llvm
     flags.no_cpython_wrapper = True
     flags.no_cfunc_wrapper = True
-    flags.no_rewrites = True
     flags.error_model = "numpy"
     return flags
 
 
 @global_compiler_lock
-def lower_batch(emitters: Sequence[Emitter]) -> list[str]:
-    """Lower ``program`` with Numba while `emitters` emit into its module; the modules as LLVM assembly."""
-    _batch[:] = emitters
+def lower_batch(emitters: Mapping[str, Emit]) -> dict[str, str]:
+    """Lower ``program`` with Numba; the LLVM assembly that the emitters made for each symbol."""
     target = KernelDispatcher.targetdescr
+    _batch.update(emitters)
     try:
         with target_extension.target_override(TARGET):
-            result = compiler.compile_extra(
+            compiler.compile_extra(
                 target.typing_context,
                 target.target_context,
                 program,
@@ -199,6 +213,49 @@ def lower_batch(emitters: Sequence[Emitter]) -> list[str]:
                 {},
                 pipeline_class=KernelCompiler,
             )
+        return dict(_texts)
     finally:
         _batch.clear()
+        _texts.clear()
+
+
+@cache
+def _full_context() -> Any:
+    """Numba's own CPU context, lowering to text."""
+    cpu_target.target_context.refresh()  # loads Numba's libraries and its run time, by the rules of the original
+    return cpu_target.target_context.subtarget(_internal_codegen=TextCodegen())
+
+
+@global_compiler_lock
+def lower_python(symbol: str, pyfunc: Callable[..., None]) -> list[str]:
+    """Lower a kernel written in Python; the modules, as LLVM assembly, that it and what it calls are made of."""
+    context = _full_context()
+    flags = _flags()
+    flags.nrt = True  # arrays are made of parts that count references
+    result = compiler.compile_extra(
+        cpu_target.typing_context, context, pyfunc, (types.intp,) * 5, types.void, flags, {}
+    )
+    result.library.add_ir_module(_wrapper(context, result.fndesc, symbol))
     return result.library.texts
+
+
+def _wrapper(context: Any, function: Any, symbol: str) -> ir.Module:
+    """Define the kernel `symbol`, which hands its arguments as integers to a function that Numba lowered.
+
+    A native kernel has nobody to raise to. Where the function might, the kernel calls what does not exist: the
+    optimiser removes the call if it can show that nothing is raised, otherwise the kernel is rejected.
+    """
+    module = context.create_module(symbol)
+    callee = ir.Function(
+        module, context.call_conv.get_function_type(function.restype, function.argtypes), function.llvm_func_name
+    )
+    integer, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
+    signature = [pointer.as_pointer(), integer.as_pointer(), integer, integer, pointer]
+    kernel = ir.Function(module, ir.FunctionType(ir.VoidType(), signature), symbol)
+    builder = ir.IRBuilder(kernel.append_basic_block())
+    values = [value if value.type == integer else builder.ptrtoint(value, integer) for value in kernel.args]
+    status, _ = context.call_conv.call_function(builder, callee, function.restype, function.argtypes, values)
+    with builder.if_then(status.is_error, likely=False):
+        builder.call(ir.Function(module, ir.FunctionType(ir.VoidType(), []), MAY_RAISE), [])
+    builder.ret_void()
+    return module
