@@ -107,3 +107,11 @@ class NumericsError(GraphFlowError, FloatingPointError):
 
 class ImmutableError(GraphFlowError, TypeError):
     """A tensor was assigned into; tensors are immutable values."""
+
+
+class StateError(GraphFlowError, RuntimeError):
+    """A state_dict does not fit the module or optimizer it is loaded into."""
+
+
+class FileFormatError(GraphFlowError, ValueError):
+    """A file is truncated, damaged, or not of the kind it should be."""
