@@ -16,6 +16,7 @@ FAMILIES = (
     "special",
     "reduce",
     "creation",
+    "picking",
     "indexing",
     "linalg",
     "sorting",

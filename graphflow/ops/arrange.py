@@ -368,7 +368,7 @@ def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Tensor:
         raise ShapeError(
             at_line(f"repeat needs a count for each of {x.shape[where]} elements, got {counts.shape}", user_origin())
         )
-    from graphflow.ops.indexing import take
+    from graphflow.ops.picking import take
 
     return take(x, as_tensor(np.repeat(np.arange(counts.size), counts)), axis=where)
 

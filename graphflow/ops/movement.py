@@ -38,11 +38,6 @@ def as_shape(shape: Any, more: tuple[Any, ...] = ()) -> Shape:
     return tuple(s if isinstance(s, (int, Dim)) else operator.index(s) for s in shape)
 
 
-def static_or(a: Size, b: Size) -> Size:
-    """Of two sizes known to be equal the one that says more: a number rather than a symbol."""
-    return b if isinstance(a, Dim) else a
-
-
 # -- reshape -----------------------------------------------------------------------------------------------------------
 def _reshape_infer(x: AVal, shape: Shape) -> AVal:
     if not same_size(x.size, product(shape)):
@@ -186,20 +181,16 @@ def _slice_ref(x: Any, starts: Any, sizes: Any, steps: Any) -> Any:
     for start, size, step in zip(starts, sizes, steps):
         stop = start + size * step
         cut.append(slice(0, 0) if size == 0 else slice(start, None if stop < 0 else stop, step))
-    return x[tuple(cut)]
+    out = x[tuple(cut)]
+    if out.shape != sizes:  # NumPy cuts slices short; sizes that were symbolic are checked nowhere else
+        raise ShapeError(
+            f"a slice of shape {shape_str(x.shape)} from {starts} in steps {steps} has no {sizes} elements"
+        )
+    return out
 
 
 def _slice_vjp(g: Tensor, out: Tensor, x: Tensor, starts: Shape, sizes: Shape, steps: tuple[int, ...]) -> tuple[Tensor]:
-    backwards = tuple(i for i, step in enumerate(steps) if step < 0)
-    if backwards:  # turned round, it is a slice with positive steps
-        g = reverse(g, backwards)
-        starts = tuple(st + (n - 1) * k if k < 0 else st for st, n, k in zip(starts, sizes, steps))
-        steps = tuple(abs(k) for k in steps)
-    low = tuple(0 if n == 0 else st for st, n in zip(starts, sizes))
-    high = tuple(
-        length if n == 0 else length - (st + (n - 1) * k + 1) for length, st, n, k in zip(x.shape, starts, sizes, steps)
-    )
-    return (place(g, low, high, tuple(k - 1 for k in steps)),)
+    return (unslice(g, x.shape, starts, sizes, steps),)
 
 
 SLICE = primitive(
@@ -221,6 +212,22 @@ def strided(x: Tensor, starts: Shape, sizes: Shape, steps: tuple[int, ...]) -> T
     if sizes == x.shape and all(k == 1 for k in steps):
         return x
     return apply(SLICE, (x,), {"starts": starts, "sizes": sizes, "steps": steps})  # type: ignore[no-any-return]
+
+
+def unslice(
+    part: Tensor, shape: Shape, starts: Shape, sizes: Shape, steps: tuple[int, ...], value: float = 0
+) -> Tensor:
+    """A tensor of ``shape`` whose slice is ``part`` and which is ``value`` elsewhere: the reverse of ``strided``."""
+    backwards = tuple(i for i, step in enumerate(steps) if step < 0)
+    if backwards:  # turned round, it is a slice with positive steps
+        part = reverse(part, backwards)
+        starts = tuple(st + (n - 1) * k if k < 0 else st for st, n, k in zip(starts, sizes, steps))
+        steps = tuple(abs(k) for k in steps)
+    low = tuple(0 if n == 0 else st for st, n in zip(starts, sizes))
+    high = tuple(
+        length if n == 0 else length - (st + (n - 1) * k + 1) for length, st, n, k in zip(shape, starts, sizes, steps)
+    )
+    return place(part, low, high, tuple(k - 1 for k in steps), value)
 
 
 def part(x: Tensor, axis: int, start: Size, size: Size) -> Tensor:
@@ -253,7 +260,7 @@ def _concat_infer(*avals: AVal, axis: int) -> AVal:
                 f"they may differ only on axis {axis}"
             )
         for k, size in enumerate(a.shape):
-            sizes[k] = sizes[k] + size if k == axis else static_or(sizes[k], size)
+            sizes[k] = sizes[k] + size if k == axis else size if isinstance(sizes[k], Dim) else sizes[k]
     return AVal(tuple(sizes), first.dtype)
 
 
@@ -266,7 +273,7 @@ def _concat_vjp(g: Tensor, out: Tensor, *xs: Tensor, axis: int) -> tuple[Tensor,
     return tuple(grads)
 
 
-def _concat_places(avals: Sequence[AVal], axis: int) -> list[tuple[Shape, tuple[int, ...]]]:
+def _concat_places(*avals: AVal, axis: int) -> list[tuple[Shape, tuple[int, ...]]]:
     places: list[tuple[Shape, tuple[int, ...]]] = []
     start: Size = 0
     for a in avals:
@@ -343,7 +350,7 @@ PAD = primitive(
     _pad_infer,
     _pad_ref,
     _pad_vjp,
-    lambda avals, low, high, interior, value: [(low, tuple(k + 1 for k in interior))],
+    lambda x, low, high, interior, value: [(low, tuple(k + 1 for k in interior))],
     samples=lambda: [
         Sample(((2, 3),), {"low": (1, 0), "high": (0, 2), "interior": (1, 0), "value": 3.0}),
         Sample(((0,),), {"low": (1,), "high": (1,), "interior": (2,), "value": 0.0}),
