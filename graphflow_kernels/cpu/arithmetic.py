@@ -38,7 +38,7 @@ class Arithmetic(Emitter):
 
     def div(self, x: Operand, y: Operand) -> Value:
         """x / y of floats."""
-        return self._binary(*self._floats(x, y), "fdiv", "fdiv")
+        return self._binary(*self.floats(x, y), "fdiv", "fdiv")
 
     def fma(self, x: Operand, y: Operand, z: Operand) -> Value:
         """x * y + z, rounded once where the target has the instruction and twice where not."""
@@ -74,7 +74,7 @@ class Arithmetic(Emitter):
 
     def sqrt(self, x: Value) -> Value:
         """The square root, correctly rounded; NaN below zero."""
-        (x,) = self._floats(x)
+        (x,) = self.floats(x)
         return self.value(self.overloaded("sqrt", x.ir), x.dtype)
 
     def rsqrt(self, x: Value) -> Value:
@@ -83,10 +83,11 @@ class Arithmetic(Emitter):
 
     def reciprocal(self, x: Value) -> Value:
         """1 / x."""
-        (x,) = self._floats(x)
+        (x,) = self.floats(x)
         return 1.0 / x
 
-    def _floats(self, *operands: Operand) -> list[Value]:
+    def floats(self, *operands: Operand) -> list[Value]:
+        """Operands as `together` gives them, after a check that they are floating-point."""
         values = self.together(*operands)
         if not types.is_float(values[0].dtype):
             raise TypeError(f"a floating-point value expected, got {values[0].dtype}; cast it first")
@@ -265,7 +266,7 @@ class Arithmetic(Emitter):
 
     def copysign(self, x: Operand, y: Operand) -> Value:
         """|x| with the sign bit of y."""
-        x, y = self._floats(x, y)
+        x, y = self.floats(x, y)
         return self.value(self.overloaded("copysign", x.ir, y.ir), x.dtype)
 
     # -- rounding --------------------------------------------------------------------------------------------------

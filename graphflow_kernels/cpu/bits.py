@@ -6,7 +6,6 @@ from typing import Any
 
 from llvmlite import ir
 
-from graphflow_kernels.cpu import types
 from graphflow_kernels.cpu.emitter import Emitter
 from graphflow_kernels.cpu.value import Operand, Value
 

@@ -7,6 +7,7 @@ import math
 from graphflow_kernels.cpu import types
 from graphflow_kernels.cpu.emitter import Emitter
 from graphflow_kernels.cpu.value import Operand, Value
+from graphflow_kernels.cpu.vecmath.polynomial import two_product
 
 
 class Division(Emitter):
@@ -105,19 +106,11 @@ class Division(Emitter):
         s = self._self
         if self.target.has_fma:
             return s.fma(-n, t, a)
-        # Dekker's product of halves; scaled down first where splitting would overflow.
+        # Scaled down first where splitting the factors into halves would overflow.
         scale = s.select(a > 2.0**900, self.const(2.0**-54, "float64"), 1.0)
         a, t = a * scale, t * scale
-        (n1, n2), (t1, t2) = self._split(n), self._split(t)
-        product = n * t
-        error = ((n1 * t1 - product) + n1 * t2 + n2 * t1) + n2 * t2
+        product, error = two_product(s, n, t)
         return ((a - product) - error) / scale
-
-    def _split(self, x: Value) -> tuple[Value, Value]:
-        """Two float64 of 26 bits each whose sum is x (Veltkamp)."""
-        wide = x * 134217729.0
-        high = wide - (wide - x)
-        return high, x - high
 
     def integer_power(self, x: Operand, y: Operand) -> Value:
         """x ** y of integers, wrapping; a negative exponent gives 0 (1 or -1 for a base of 1 or -1)."""

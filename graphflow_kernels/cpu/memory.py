@@ -82,7 +82,7 @@ class Memory(Emitter):
     def gather(self, pointer: Any, indices: Value, dtype: str, mask: Value | None = None) -> Value:
         """Element ``indices[lane]`` in each lane; zero in the lanes that `mask` leaves out, which are not touched."""
         kind = _vector(self.wide(types.memory_type(dtype)))
-        addresses = self._wrapped(self.builder.gep(pointer, [self._lane_indices(indices)], source_etype=kind.element))
+        addresses = self._addresses(pointer, indices, kind.element)
         bits = self.intrinsic(
             f"llvm.masked.gather.{mangled(kind)}.v{self.lanes}p0",
             kind,
@@ -95,7 +95,7 @@ class Memory(Emitter):
     def scatter(self, x: Value, pointer: Any, indices: Value, dtype: str, mask: Value | None = None) -> None:
         """Write x to element ``indices[lane]`` of each lane, only where `mask` holds; later lanes win."""
         element = types.memory_type(dtype)
-        addresses = self._wrapped(self.builder.gep(pointer, [self._lane_indices(indices)], source_etype=element))
+        addresses = self._addresses(pointer, indices, element)
         bits = self._wrapped(self.store_convert(self.splat(x), dtype))
         self.intrinsic(
             f"llvm.masked.scatter.{mangled(bits.type)}.v{self.lanes}p0",
@@ -118,8 +118,13 @@ class Memory(Emitter):
     def _strided(self, stride: Index) -> Value:
         return self._self.iota("int64") * self.value(self.index(stride), "int64")
 
-    def _lane_indices(self, indices: Value) -> Any:
-        return self.splat(self._self.cast(indices, "int64")).ir
+    def _addresses(self, pointer: Any, indices: Value, element: ir.Type) -> Any:
+        """A vector of pointers to the elements with these numbers."""
+        numbers = self.splat(self._self.cast(indices, "int64")).ir
+        addresses = self.builder.gep(pointer, [numbers], source_etype=element)
+        # llvmlite types the result as one pointer, whatever the indices are.
+        addresses.type = self.wide(POINTER)
+        return self._wrapped(addresses)
 
     # -- masks -----------------------------------------------------------------------------------------------------
 
