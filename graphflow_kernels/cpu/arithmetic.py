@@ -38,7 +38,8 @@ class Arithmetic(Emitter):
 
     def div(self, x: Operand, y: Operand) -> Value:
         """x / y of floats."""
-        return self._binary(*self.floats(x, y), "fdiv", "fdiv")
+        x, y = self.floats(x, y)
+        return self.value(self.builder.fdiv(x.ir, y.ir), x.dtype)
 
     def fma(self, x: Operand, y: Operand, z: Operand) -> Value:
         """x * y + z, rounded once where the target has the instruction and twice where not."""

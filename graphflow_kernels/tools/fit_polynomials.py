@@ -12,8 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import mpmath as mp
-from mpmath import mpf
+import mpmath as mp  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 Function = Callable[[Any], Any]
 
@@ -34,8 +33,8 @@ class Fit(NamedTuple):
 def remez(fit: Fit, rounds: int = 12) -> tuple[list[Any], Any]:
     """Coefficients, lowest power first, and the greatest weighted error."""
     n = fit.degree + 2
-    grid = [fit.low + (fit.high - mpf(fit.low)) * (1 - mp.cos(mp.pi * i / (40 * n))) / 2 for i in range(40 * n + 1)]
-    grid = [x for x in grid if abs(x) > mpf(10) ** -12]
+    grid = [fit.low + (fit.high - mp.mpf(fit.low)) * (1 - mp.cos(mp.pi * i / (40 * n))) / 2 for i in range(40 * n + 1)]
+    grid = [x for x in grid if abs(x) > mp.mpf(10) ** -12]
     target = [fit.function(x) for x in grid]
     weight = [fit.weight(x) for x in grid]
     nodes = [round((len(grid) - 1) * (i + 0.5) / n) for i in range(n)]
@@ -77,7 +76,7 @@ def _odd_weight(function: Function) -> Function:
 
 def fits() -> Iterator[Fit]:
     """All polynomials, in the order of the file."""
-    half_ln2, root = mp.log(2) / 2 * mpf("1.001"), mp.sqrt(2)
+    half_ln2, root = mp.log(2) / 2 * mp.mpf("1.001"), mp.sqrt(2)
     exp_rest = lambda r: (mp.exp(r) - 1 - r) / r**2
     log_rest = lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3
     log_weight = lambda f: abs(f**3 / mp.log1p(f))
@@ -91,17 +90,17 @@ def fits() -> Iterator[Fit]:
     yield Fit("EXPM1_F64", meaning + ", for expm1", exp_rest, weight, -half_ln2, half_ln2, 11, "float64")
     meaning = "(log(1 + f) - f + f**2 / 2) / f**3"
     yield Fit("LOG_F32", meaning, log_rest, log_weight, 1 / root - 1, root - 1, 8, "float32")
-    top = mpf("0.0295")
+    top = mp.mpf("0.0295")
     atanh = lambda z: _odd(mp.atanh, z)
     meaning = "(atanh(s) / s - 1) / s**2 in s**2"
     yield Fit("ATANH_F64", meaning, atanh, _odd_weight(mp.atanh), 0, top, 7, "float64")
     yield Fit("ATANH_F32", meaning, atanh, _odd_weight(mp.atanh), 0, top, 4, "float64")
-    rest = lambda z: (_odd(mp.atanh, z) - mpf(1) / 3) / z
+    rest = lambda z: (_odd(mp.atanh, z) - mp.mpf(1) / 3) / z
     yield Fit("ATANH_TAIL_F64", "its next terms: (that - 1/3) / s**2", rest, lambda z: z**2, 0, top, 7, "float64")
     tanh = lambda z: _odd(mp.tanh, z)
     meaning = "(tanh(x) / x - 1) / x**2 in x**2"
-    yield Fit("TANH_F32", meaning, tanh, _odd_weight(mp.tanh), 0, mpf("0.4"), 4, "float32")
-    quarter = (mp.pi / 4 * mpf("1.001")) ** 2
+    yield Fit("TANH_F32", meaning, tanh, _odd_weight(mp.tanh), 0, mp.mpf("0.4"), 4, "float32")
+    quarter = (mp.pi / 4 * mp.mpf("1.001")) ** 2
     sine, cosine = lambda z: _odd(mp.sin, z), lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2
     cosine_weight = lambda z: z**2 / mp.cos(mp.sqrt(z))
     for dtype, degree in (("float32", 3), ("float64", 5)):
@@ -113,34 +112,34 @@ def fits() -> Iterator[Fit]:
     for dtype, degree in (("float32", 5), ("float64", 12)):
         meaning = "(asin(x) / x - 1) / x**2 in x**2"
         asin = lambda z: _odd(mp.asin, z)
-        yield Fit(f"ASIN_F{dtype[5:]}", meaning, asin, _odd_weight(mp.asin), 0, mpf("0.2501"), degree, "float64")
+        yield Fit(f"ASIN_F{dtype[5:]}", meaning, asin, _odd_weight(mp.asin), 0, mp.mpf("0.2501"), degree, "float64")
     for dtype, degree in (("float32", 4), ("float64", 10)):
         meaning = "(atan(x) / x - 1) / x**2 in x**2"
         atan = lambda z: _odd(mp.atan, z)
-        yield Fit(f"ATAN_F{dtype[5:]}", meaning, atan, _odd_weight(mp.atan), 0, mpf("0.1717"), degree, "float64")
+        yield Fit(f"ATAN_F{dtype[5:]}", meaning, atan, _odd_weight(mp.atan), 0, mp.mpf("0.1717"), degree, "float64")
     yield from _error_functions()
-    gamma = lambda t: mp.loggamma(t + 2) / (t * (t + 1)) if abs(t * (t + 1)) > mpf(10) ** -9 else _gamma_limit(t)
+    gamma = lambda t: mp.loggamma(t + 2) / (t * (t + 1)) if abs(t * (t + 1)) > mp.mpf(10) ** -9 else _gamma_limit(t)
     yield Fit("LGAMMA_F64", "lgamma(2 + t) / (t (t + 1))", gamma, lambda t: 1 / gamma(t), -1, 1, 27, "float64")
 
 
 def _gamma_limit(t: Any) -> Any:
-    return -mp.euler / t if abs(t + 1) < mpf("0.5") else (1 - mp.euler) / (t + 1)
+    return -mp.euler / t if abs(t + 1) < mp.mpf("0.5") else (1 - mp.euler) / (t + 1)
 
 
 def _error_functions() -> Iterator[Fit]:
     erf = lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z)
     relative = lambda z: 1 / erf(z)
-    yield Fit("ERF_F32", "erf(x) / x in x**2", erf, relative, 0, mpf("0.85"), 6, "float32")
-    yield Fit("ERF_F64", "erf(x) / x in x**2", erf, relative, 0, mpf("1.001"), 12, "float64")
+    yield Fit("ERF_F32", "erf(x) / x in x**2", erf, relative, 0, mp.mpf("0.85"), 6, "float32")
+    yield Fit("ERF_F64", "erf(x) / x in x**2", erf, relative, 0, mp.mpf("1.001"), 12, "float64")
     slope = lambda t: mp.log(mp.erfc(t)) / t
     weight = lambda t: t * mp.erfc(t)
-    yield Fit("ERF_LOG_F32", "log(erfc(x)) / x", slope, weight, mpf("0.92"), mpf("4.0"), 7, "float32")
+    yield Fit("ERF_LOG_F32", "log(erfc(x)) / x", slope, weight, mp.mpf("0.92"), mp.mpf("4.0"), 7, "float32")
+    x = lambda t: 4 * (1 + t) / (1 - t)
+    scaled = lambda t: (1 + 2 * x(t)) * mp.exp(x(t) ** 2) * mp.erfc(x(t))
     for dtype, top, degree in (("float32", 10.5, 12), ("float64", 27.5, 22)):
-        x = lambda t: 4 * (1 + t) / (1 - t)
-        scaled = lambda t, x=x: (1 + 2 * x(t)) * mp.exp(x(t) ** 2) * mp.erfc(x(t))
         meaning = "(1 + 2 x) exp(x**2) erfc(x) in t = (x - 4) / (x + 4)"
-        high = mpf(top - 4) / (top + 4)
-        yield Fit(f"ERFC_F{dtype[5:]}", meaning, scaled, lambda t, f=scaled: 1 / f(t), -1, high, degree, "float64")
+        high = mp.mpf(top - 4) / (top + 4)
+        yield Fit(f"ERFC_F{dtype[5:]}", meaning, scaled, lambda t: 1 / scaled(t), -1, high, degree, "float64")
 
 
 def main() -> None:

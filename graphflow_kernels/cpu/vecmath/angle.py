@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
@@ -20,52 +21,14 @@ HALF_PI_PARTS = (1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-
 LARGEST = 1.6e6
 HALF_PI_HIGH, HALF_PI_LOW = 1.5707963267948966, 6.123233995736766e-17
 # The binary digits of 2 / pi after the point, after 64 zeros.
-TWO_OVER_PI_WORDS = tuple(
-    int(word, 16)
-    for word in [
-        "00000000",
-        "00000000",
-        "a2f9836e",
-        "4e441529",
-        "fc2757d1",
-        "f534ddc0",
-        "db629599",
-        "3c439041",
-        "fe5163ab",
-        "debbc561",
-        "b7246e3a",
-        "424dd2e0",
-        "06492eea",
-        "09d1921c",
-        "fe1deb1c",
-        "b129a73e",
-        "e88235f5",
-        "2ebb4484",
-        "e99c7026",
-        "b45f7e41",
-        "3991d639",
-        "835339f4",
-        "9c845f8b",
-        "bdf9283b",
-        "1ff897ff",
-        "de05980f",
-        "ef2f118b",
-        "5a0a6d1f",
-        "6d367ecf",
-        "27cb09b7",
-        "4f463f66",
-        "9e5fea2d",
-        "7527bac7",
-        "ebe5f17b",
-        "3d0739f7",
-        "8a5292ea",
-        "6bfb5fb1",
-        "1f8d5d08",
-        "56033046",
-        "fc7b6bab",
-        "f0cfbc20",
-        "9af4361d",
-    ]
+TWO_OVER_PI_WORDS = struct.unpack(
+    ">42I",
+    bytes.fromhex("""
+    00000000 00000000 a2f9836e 4e441529 fc2757d1 f534ddc0 db629599 3c439041 fe5163ab debbc561 b7246e3a 424dd2e0
+    06492eea 09d1921c fe1deb1c b129a73e e88235f5 2ebb4484 e99c7026 b45f7e41 3991d639 835339f4 9c845f8b bdf9283b
+    1ff897ff de05980f ef2f118b 5a0a6d1f 6d367ecf 27cb09b7 4f463f66 9e5fea2d 7527bac7 ebe5f17b 3d0739f7 8a5292ea
+    6bfb5fb1 1f8d5d08 56033046 fc7b6bab f0cfbc20 9af4361d
+    """),
 )
 
 

@@ -25,7 +25,7 @@ LOG10_2 = {"float32": (0.301025390625, 4.605038981195214e-06), "float64": (0.301
 
 
 def split(b: ScalarBuilder, x: Value) -> tuple[Value, Value]:
-    """m and k of x = m * 2**k, m between sqrt(1/2) and sqrt(2), both floats; garbage unless x is positive and finite."""
+    """m and k of x = m * 2**k, m between sqrt(1/2) and sqrt(2), both floats, for positive and finite x."""
     form = FORMATS[x.dtype]
     denormal = x < form.smallest_normal
     bits = b.bitcast(b.select(denormal, x * 2.0**form.mantissa, x), form.unsigned)
