@@ -111,9 +111,7 @@ def _accumulate(grads: dict[int, Any], t: Tensor, g: Tensor) -> None:
     grads[key] = g if have is None else have + g
 
 
-def backward(
-    root: Tensor, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
-) -> None:
+def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
     """Accumulate gradients into ``.grad`` of the leaves of ``root`` (see Tensor.backward)."""
     if not root.dtype.is_float:
         raise GradientError(at_line(f"backward needs a floating-point tensor, this is {root.dtype}", user_origin()))
@@ -127,7 +125,10 @@ def backward(
         )
     if root._node is None and root._tape is _FREED:
         raise GradientError(
-            at_line("backward through operations that an earlier backward freed; use backward(retain_graph=True)", user_origin())
+            at_line(
+                "backward through operations that an earlier backward freed; use backward(retain_graph=True)",
+                user_origin(),
+            )
         )
     seed = _seed(root, gradient)
     with dispatch.enable_grad() if create_graph else dispatch.no_grad():
@@ -180,7 +181,7 @@ class _Freed:
 
     op = None
     args: tuple[Any, ...] = ()
-    attrs: dict[str, Any] = {}  # noqa: RUF012 - never written
+    attrs: dict[str, Any] = {}
 
 
 _FREED: Any = _Freed()
@@ -204,7 +205,9 @@ def gradients(ys: Any, xs: Any, grad_ys: Any = None) -> Any:
     weights = [None] * len(roots) if grad_ys is None else [grad_ys] if isinstance(ys, Operators) else list(grad_ys)
     for t in (*targets, *roots):
         if not t.dtype.is_float:
-            raise GradientError(at_line(f"gradients exist for floating-point tensors only, got {t.dtype}", user_origin()))
+            raise GradientError(
+                at_line(f"gradients exist for floating-point tensors only, got {t.dtype}", user_origin())
+            )
     from graphflow.ops.creation import ones_like
 
     seeds = [ones_like(y) if w is None else as_tensor(w, y.dtype) for y, w in zip(roots, weights, strict=True)]
@@ -214,7 +217,9 @@ def gradients(ys: Any, xs: Any, grad_ys: Any = None) -> Any:
     return out[0] if single else out
 
 
-def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """A function giving ``(f(*args), gradient)``: the gradient of a scalar result in the arguments ``argnums``.
 
     An argument may be a tensor or a nested list, tuple or dict of tensors; its gradient nests the same way.
@@ -242,7 +247,9 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_
             result = f(*new_args, **kwargs)
             value = result[0] if has_aux else result
             if value.shape != ():
-                raise GradientError(at_line(f"grad needs a function with a scalar result, got shape {value.shape}", user_origin()))
+                raise GradientError(
+                    at_line(f"grad needs a function with a scalar result, got shape {value.shape}", user_origin())
+                )
             slopes = gradients(value, leaves)
         from graphflow.ops.creation import zeros_like
 

@@ -58,7 +58,9 @@ class Operators:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise ImmutableError(
-            at_line("tensors are immutable: use x = x.at[index].set(value), or keep state in a gf.Variable", user_origin())
+            at_line(
+                "tensors are immutable: use x = x.at[index].set(value), or keep state in a gf.Variable", user_origin()
+            )
         )
 
 
@@ -200,7 +202,9 @@ class Tensor(Operators):
 
         chosen = session or default_session()
         if chosen is None:
-            raise ValueError("no default Session: use `with gf.Session(graph) as sess:` around eval(), or eval(session=s)")
+            raise ValueError(
+                "no default Session: use `with gf.Session(graph) as sess:` around eval(), or eval(session=s)"
+            )
         return chosen.run(self, feed_dict)
 
     # -- gradients --------------------------------------------------------------------------------------------------
@@ -369,7 +373,7 @@ def _numpy_floats(value: Any) -> bool:
     """Whether a list holds NumPy numbers or arrays, which keep their dtype, unlike Python floats."""
     while isinstance(value, (list, tuple)) and value:
         value = value[0]
-    return isinstance(value, (np.ndarray, np.generic)) and not (type(value) is float)
+    return isinstance(value, (np.ndarray, np.generic)) and type(value) is not float
 
 
 __all__ = ["Array", "Eager", "Operators", "Tape", "Tensor", "as_tensor", "read_only"]

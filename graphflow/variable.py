@@ -73,7 +73,9 @@ class Variable(Operators):
         tensor = as_tensor(value, dtype=self.dtype if _is_plain(value) else None)
         if tensor.dtype is not self.dtype:
             if self.dtype.is_int and tensor.dtype.is_float:
-                raise DTypeError(f"variable {self.name!r} is {self.dtype}; cannot assign {tensor.dtype} without .astype")
+                raise DTypeError(
+                    f"variable {self.name!r} is {self.dtype}; cannot assign {tensor.dtype} without .astype"
+                )
             tensor = tensor.astype(self.dtype)
         if tensor.shape != self.shape:
             raise ShapeError(f"variable {self.name!r} has shape {self.shape}; cannot assign shape {tensor.shape}")

@@ -75,7 +75,7 @@ def init_scope() -> Any:
     return recording(None)
 
 
-class no_grad:  # noqa: N801 - PyTorch's name
+class no_grad:
     """Switch gradient recording off inside a ``with`` block, or for a decorated function.
 
     >>> import graphflow as gf
@@ -106,7 +106,7 @@ class no_grad:  # noqa: N801 - PyTorch's name
         return wrapped
 
 
-class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
+class enable_grad(no_grad):
     """Switch gradient recording on inside a ``with`` block (for example inside ``no_grad``)."""
 
     _enabled = True

@@ -164,7 +164,7 @@ def can_cast(src: DType, dst: DType) -> bool:
         return False
 
 
-class finfo(NamedTuple):  # noqa: N801 - the Array API's name
+class finfo(NamedTuple):
     """Limits of a floating-point type."""
 
     bits: int
@@ -175,7 +175,7 @@ class finfo(NamedTuple):  # noqa: N801 - the Array API's name
     dtype: DType
 
 
-class iinfo(NamedTuple):  # noqa: N801 - the Array API's name
+class iinfo(NamedTuple):
     """Limits of an integer type."""
 
     bits: int

@@ -75,6 +75,12 @@ class Op:
         return f"<op {self.name}>"
 
     @property
+    def indexed(self) -> bool:
+        """Whether ``emit`` wants to know where the element is (it has a parameter ``index``)."""
+        code = getattr(self.emit, "__code__", None)
+        return code is not None and "index" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @property
     def pure(self) -> bool:
         return self.kind not in ("effect",)
 

@@ -109,7 +109,9 @@ class Graph:
         """
         attrs = attrs or {}
         if self._finalized:
-            raise GraphError(at_line(f"graph {self.name!r} is finalized; {op.name} cannot be added to it", user_origin()))
+            raise GraphError(
+                at_line(f"graph {self.name!r} is finalized; {op.name} cannot be added to it", user_origin())
+            )
         for operand in inputs:
             if operand.graph is not self:
                 raise GraphError(
@@ -183,7 +185,7 @@ class Graph:
         context, _ = stack.pop()
         context.__exit__(*exc)
 
-    as_default = lambda self: self  # noqa: E731 - TensorFlow's spelling: `with graph.as_default():`
+    as_default = lambda self: self
 
     # -- looking ----------------------------------------------------------------------------------------------------
     @property

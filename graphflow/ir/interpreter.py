@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.core.dims import Dim, bind_sizes, concrete, evaluate as evaluate_size
+from graphflow.core.dims import Dim, bind_sizes, concrete
+from graphflow.core.dims import evaluate as evaluate_size
 from graphflow.core.errors import FeedError, GraphError, ShapeError, at_line
 from graphflow.ir.graph import Graph, Node, ancestors
 

@@ -28,9 +28,17 @@ def _external(name: str) -> Any:
     return ref
 
 
-PLACEHOLDER = register(Op("placeholder", "source", lambda shape, dtype, **_: AVal(shape, dtype), _external("placeholder")))
+PLACEHOLDER = register(
+    Op("placeholder", "source", lambda shape, dtype, **_: AVal(shape, dtype), _external("placeholder"))
+)
 CONSTANT = register(
-    Op("constant", "source", lambda value: AVal(value.shape, as_dtype(value.dtype)), lambda value: value, doc="A literal.")
+    Op(
+        "constant",
+        "source",
+        lambda value: AVal(value.shape, as_dtype(value.dtype)),
+        lambda value: value,
+        doc="A literal.",
+    )
 )
 # when: "start" reads the value before the run's first assignment, "now" the value at this place in the program.
 VARIABLE_READ = register(
@@ -44,7 +52,12 @@ VARIABLE_READ = register(
 )
 # The value of a Python attribute at each run (a learning rate, say): ``source()`` gives it.
 HOST_SCALAR = register(
-    Op("host_scalar", "source", lambda source, dtype: AVal((), dtype), lambda source, dtype: np.asarray(source(), dtype.np))
+    Op(
+        "host_scalar",
+        "source",
+        lambda source, dtype: AVal((), dtype),
+        lambda source, dtype: np.asarray(source(), dtype.np),
+    )
 )
 # Assignments take effect in program order; their value is the new value. ``stop`` semantics come from the recorder.
 VARIABLE_ASSIGN = register(
@@ -52,7 +65,13 @@ VARIABLE_ASSIGN = register(
 )
 GROUP = register(Op("group", "effect", lambda: None, lambda: None, doc="Runs its control dependencies; no value."))
 TUPLE_GET = register(
-    Op("tuple_get", "control", lambda source, index: source[index], lambda source, index: source[index], doc="One of several results.")
+    Op(
+        "tuple_get",
+        "control",
+        lambda source, index: source[index],
+        lambda source, index: source[index],
+        doc="One of several results.",
+    )
 )
 
 
@@ -60,7 +79,9 @@ def _size_ref(size: Size, dtype: DType) -> Any:
     return np.asarray(evaluate(size, {}), dtype.np)
 
 
-SIZE_OF = register(Op("size_of", "source", lambda size, dtype: AVal((), dtype), _size_ref, doc="A dimension's size as a number."))
+SIZE_OF = register(
+    Op("size_of", "source", lambda size, dtype: AVal((), dtype), _size_ref, doc="A dimension's size as a number.")
+)
 
 
 def size_of(size: Size, dtype: DType = int64) -> Tensor:
@@ -102,7 +123,14 @@ def _print_ref(x: Any, label: str, origin: Any = None) -> Any:
 
 
 PRINT = register(
-    Op("print", "effect", lambda a, **_: a, _print_ref, lambda g, out, x, **_: (g,), doc="Prints its operand when it runs.")
+    Op(
+        "print",
+        "effect",
+        lambda a, **_: a,
+        _print_ref,
+        lambda g, out, x, **_: (g,),
+        doc="Prints its operand when it runs.",
+    )
 )
 
 
@@ -129,11 +157,20 @@ def _check_ref(x: Any, label: str, origin: Any = None) -> Any:
 def numerics_message(x: Any, label: str, origin: Any) -> str:
     nans, infs = int(np.isnan(x).sum()), int(np.isinf(x).sum())
     first = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-    return at_line(f"{label or 'tensor'} has {nans} NaN and {infs} infinite of {x.size} elements, the first at {first}", origin)
+    return at_line(
+        f"{label or 'tensor'} has {nans} NaN and {infs} infinite of {x.size} elements, the first at {first}", origin
+    )
 
 
 CHECK_NUMERICS = register(
-    Op("check_numerics", "effect", lambda a, **_: a, _check_ref, lambda g, out, x, **_: (g,), doc="Raises on NaN or infinity.")
+    Op(
+        "check_numerics",
+        "effect",
+        lambda a, **_: a,
+        _check_ref,
+        lambda g, out, x, **_: (g,),
+        doc="Raises on NaN or infinity.",
+    )
 )
 
 

@@ -4,17 +4,36 @@ Everything above (Session, compiled functions) talks to this interface:
 
     executable = make_executable(graph, inputs)      # graph: functionalised; inputs: its placeholder nodes, in call order
     outputs = executable.run(arrays)                 # one array per graph.outputs node; variables in graph.updates are set
+
+``Native`` compiles once and makes a small *plan* for each set of symbolic sizes: offsets in the arena, the kernels' run-time
+arguments, their numbers of chunks. A run fills in the pointers of inputs, outputs and variables and calls the native
+driver once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from graphflow.codegen.build import Instruction, build
+from graphflow.codegen.jit import compile_units
+from graphflow.core.dims import Dim, bind_sizes
+from graphflow.core.dims import evaluate as evaluate_size
+from graphflow.core.errors import FeedError, IndexingError, at_line
 from graphflow.ir.graph import Graph, Node
-from graphflow.ir.interpreter import evaluate
+from graphflow.ir.interpreter import check_assumptions, evaluate
+from graphflow.runtime import gang
+from graphflow.runtime.native import BARRIER, NativeProgram, aligned_empty
+from graphflow.runtime.native import Instruction as Call
+from graphflow.schedule.fusion import schedule
+from graphflow.schedule.kernels import Buffer, HostStep, Program
+from graphflow.schedule.memory import Lifetime, place
+
+PLANS = 256  # plans kept for different symbolic sizes
 
 
 class Executable(Protocol):
@@ -44,6 +63,183 @@ class Interpreted:
         return values[:count]
 
 
-def make_executable(graph: Graph, inputs: Sequence[Node], *, native: bool = True, num_threads: int | None = None) -> Executable:
+class Plan:
+    """A program for one set of symbolic sizes: segments of native code with host steps between them."""
+
+    def __init__(self, owner: Native, sizes: Mapping[str, int]) -> None:
+        program = owner.program
+        self.sizes = dict(sizes)
+        self.shapes = {b: tuple(evaluate_size(s, sizes) for s in b.shape) for b in program.buffers}
+        ids = {b: b.index for b in program.buffers}
+        self.offsets, self.arena_bytes = _arrange(program, self.shapes)
+        self.table = np.zeros(len(program.buffers), np.int64)
+        self.segments: list[Any] = []
+        self.parallel = False
+        calls: list[Call] = []
+        for step in owner.instructions:
+            if isinstance(step, HostStep):
+                self._close(calls)
+                self.segments.append(step)
+                continue
+            arguments, chunks = step.arguments(ids, sizes)
+            if chunks:
+                alone = chunks == 1 and (not calls or calls[-1].nchunks == 1)  # thread 0 follows thread 0
+                calls.append(Call(owner.addresses[step.unit.key], arguments, chunks, 0 if alone else BARRIER))
+                self.parallel |= chunks > 1
+        self._close(calls)
+        self.outputs = [(b.index, self.shapes[b], b.dtype.np) for b in program.results]
+
+    def _close(self, calls: list[Call]) -> None:
+        if calls:
+            self.segments.append(NativeProgram(calls, self.table))
+            calls.clear()
+
+
+class Native:
+    """A graph as one native program."""
+
+    def __init__(self, graph: Graph, inputs: Sequence[Node], num_threads: int | None = None) -> None:
+        started = time.perf_counter()
+        self.graph = graph
+        self.inputs = list(inputs)
+        self.num_threads = num_threads
+        self.program: Program = schedule(graph, self.inputs)
+        numbers = {n: i for i, n in enumerate(self.program.nodes)}
+        self.instructions = build(self.program.kernels, self.program.buffers[0], numbers)
+        self.addresses = compile_units([s.unit for s in self.instructions if isinstance(s, Instruction)])
+        self.compile_seconds = time.perf_counter() - started
+        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._sources = _size_sources(self.program)
+        self._arena = aligned_empty(0)
+        self._lock = threading.Lock()
+        self._status = np.zeros(2, np.int64)
+        written = {b for _, b in self.program.updates}
+        buffers = self.program.buffers
+        self._updated = [(b.payload, b.index) for b in buffers if b.kind == "variable" and b in written]
+        self._read = [(b.payload, b.index) for b in buffers if b.kind == "variable" and b not in written]
+        self._host = [(b.payload, b.index, np.zeros(1, b.dtype.np)) for b in buffers if b.kind == "host"]
+        self._constants = [(b, _aligned_copy(b.payload)) for b in buffers if b.kind == "constant"]
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes of temporary memory of the largest plan so far."""
+        return max((p.arena_bytes for p in self._plans.values()), default=0)
+
+    # -- running ----------------------------------------------------------------------------------------------------
+    def run(self, arrays: Sequence[Any]) -> list[Any]:
+        with self._lock:
+            plan = self._plans.get(tuple([arrays[i].shape[axis] for i, axis in self._sources]))
+            if plan is None:
+                plan = self._plan(arrays)
+            table = plan.table
+            for buffer, array in zip(self.program.inputs, arrays, strict=True):
+                table[buffer.index] = array.ctypes.data
+            for variable, index in self._read:
+                table[index] = variable._data.ctypes.data
+            for variable, index in self._updated:
+                table[index] = variable.writable_buffer().ctypes.data
+            for source, index, cell in self._host:
+                cell[0] = source()
+                table[index] = cell.ctypes.data
+            results = []
+            for index, shape, dtype in plan.outputs:
+                out = np.empty(shape, dtype)
+                table[index] = out.ctypes.data
+                results.append(out)
+            self._execute(plan)
+        return results
+
+    def _execute(self, plan: Plan) -> None:
+        threads = (self.num_threads or gang.get_num_threads()) if plan.parallel else 1
+        for segment in plan.segments:
+            if isinstance(segment, HostStep):
+                self._host_step(segment, plan)
+            else:
+                segment.run(threads)
+                if self._status[0]:
+                    self._fail(plan)
+
+    def _host_step(self, step: HostStep, plan: Plan) -> None:
+        import ctypes
+
+        shape, dtype = plan.shapes[step.input], step.input.dtype.np
+        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        raw = ctypes.string_at(int(plan.table[step.input.index]), nbytes)
+        step.node.op.ref(np.frombuffer(raw, dtype).reshape(shape), **step.node.attrs)
+
+    def _fail(self, plan: Plan) -> None:
+        number = int(self._status[0]) - 1
+        self._status[:] = 0
+        node = self.program.nodes[number]
+        size = node.inputs[0].aval.shape[node.attrs.get("axis", 0)] if node.inputs else "?"
+        raise IndexingError(
+            at_line(f"{node.op.name} ({node.name!r}): an index is out of range for an axis of size {size}", node.origin)
+        )
+
+    # -- planning ---------------------------------------------------------------------------------------------------
+    def _plan(self, arrays: Sequence[Any]) -> Plan:
+        sizes: dict[str, int] = {}
+        for node, array in zip(self.inputs, arrays, strict=True):
+            if not bind_sizes(node.aval.shape, array.shape, sizes):
+                raise FeedError(
+                    at_line(
+                        f"{node.name!r} is {node.aval.describe()}; it cannot be fed shape {array.shape}", node.origin
+                    )
+                )
+        check_assumptions(self.graph, sizes)
+        plan = Plan(self, sizes)
+        if plan.arena_bytes > self._arena.size:
+            self._arena = aligned_empty(plan.arena_bytes)
+            for other in self._plans.values():
+                self._point(other)
+        self._point(plan)
+        if len(self._plans) >= PLANS:
+            self._plans.pop(next(iter(self._plans)))
+        self._plans[tuple([arrays[i].shape[axis] for i, axis in self._sources])] = plan
+        return plan
+
+    def _point(self, plan: Plan) -> None:
+        """Enter what does not change from run to run into the plan's pointer table."""
+        base = self._arena.ctypes.data
+        plan.table[0] = self._status.ctypes.data
+        for buffer, offset in plan.offsets.items():
+            plan.table[buffer.index] = base + offset
+        for buffer, array in self._constants:
+            plan.table[buffer.index] = array.ctypes.data
+
+
+def _size_sources(program: Program) -> list[tuple[int, int]]:
+    """Where the inputs' symbolic sizes are found: (input, axis) pairs."""
+    return [
+        (i, axis) for i, b in enumerate(program.inputs) for axis, size in enumerate(b.shape) if isinstance(size, Dim)
+    ]
+
+
+def _aligned_copy(array: Any) -> Any:
+    out = aligned_empty(max(array.nbytes, 1))[: array.nbytes].view(array.dtype).reshape(array.shape)
+    out[...] = array
+    return out
+
+
+def _arrange(program: Program, shapes: Mapping[Buffer, tuple[int, ...]]) -> tuple[dict[Buffer, int], int]:
+    """Offsets of the temporary buffers in the arena, and its size."""
+    first: dict[Buffer, int] = {}
+    last: dict[Buffer, int] = {}
+    for number, kernel in enumerate(program.kernels):
+        for buffer in (*kernel.writes(), *kernel.reads()):
+            if buffer.kind == "temp":
+                first.setdefault(buffer, number)
+                last[buffer] = number
+    buffers = list(first)
+    lifetimes = [
+        Lifetime(int(np.prod(shapes[b], dtype=np.int64)) * b.dtype.itemsize, first[b], last[b]) for b in buffers
+    ]
+    offsets, total = place(lifetimes)
+    return dict(zip(buffers, offsets, strict=True)), total
+
+
+def make_executable(
+    graph: Graph, inputs: Sequence[Node], *, native: bool = True, num_threads: int | None = None
+) -> Executable:
     """The fastest executable for the graph: native code, or the NumPy interpreter with ``native=False``."""
-    return Interpreted(graph, inputs)
+    return Native(graph, inputs, num_threads) if native else Interpreted(graph, inputs)

@@ -51,6 +51,13 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Product:
+    """In the epilogue of a contraction: the finished element of the product."""
+
+    dtype: DType
+
+
+@dataclass(frozen=True)
 class Const:
     value: Any  # a Python bool, int or float
     dtype: DType
@@ -96,7 +103,16 @@ class Reduce:
     dtype: DType
 
 
-BodyValue = Union[Load, Const, SizeValue, Compute, Indirect, Reduce]
+BodyValue = Union[Load, Product, Const, SizeValue, Compute, Indirect, Reduce]
+
+
+def value_level(value: BodyValue, levels: list[int]) -> int:
+    """How many reductions over the row must be finished before a value is known, given the earlier values' levels."""
+    if isinstance(value, Reduce):
+        return levels[value.arg] + 1
+    if isinstance(value, Compute):
+        return max((levels[a] for a in value.args), default=0)
+    return levels[value.index] if isinstance(value, Indirect) else 0
 
 
 @dataclass(frozen=True)
@@ -126,12 +142,7 @@ class LoopKernel:
         """For each value of the body: how many reductions over the row must be finished before it is known."""
         out: list[int] = []
         for value in self.body:
-            if isinstance(value, Reduce):
-                out.append(out[value.arg] + 1)
-            elif isinstance(value, Compute):
-                out.append(max((out[a] for a in value.args), default=0))
-            else:
-                out.append(out[value.index] if isinstance(value, Indirect) else 0)
+            out.append(value_level(value, out))
         return out
 
     def row_values(self) -> list[bool]:
@@ -142,8 +153,8 @@ class LoopKernel:
                 flat = all(value.access.strides[a] == 0 for a in self.reduced)
                 out.append(flat and (not isinstance(value, Indirect) or out[value.index]))
             elif isinstance(value, Compute):
-                # An op without operands (iota) depends on where it is; its axes say on what.
-                here = not value.op.name.startswith(("iota", "random")) or not any(a in self.reduced for a in value.axes)
+                # An op such as iota depends on where it is; its axes say on what.
+                here = not value.op.indexed or not any(a in self.reduced for a in value.axes)
                 out.append(here and all(out[a] for a in value.args))
             else:
                 out.append(True)
@@ -151,9 +162,9 @@ class LoopKernel:
 
     def _rereads(self) -> bool:
         levels, rows = self.levels(), self.row_values()
-        return any(levels[s.value] > 0 and any(s.access.strides[a] != 0 for a in self.reduced) for s in self.stores) or any(
-            levels[i] > 0 and not rows[i] for i in range(len(self.body))
-        )
+        return any(
+            levels[s.value] > 0 and any(s.access.strides[a] != 0 for a in self.reduced) for s in self.stores
+        ) or any(levels[i] > 0 and not rows[i] for i in range(len(self.body)))
 
     def reads(self) -> list[Buffer]:
         return [v.access.buffer for v in self.body if isinstance(v, (Load, Indirect))]

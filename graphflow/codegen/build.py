@@ -1,0 +1,167 @@
+"""From kernels to instructions: for each kernel its compile unit, the buffers and sizes it is called with, its chunks.
+
+Nothing here imports LLVM until a unit must be compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphflow.codegen.jit import Unit
+from graphflow.codegen.loops import LoopPlan
+from graphflow.core.dims import Dim, Size, evaluate
+from graphflow.schedule.kernels import (
+    Access,
+    Buffer,
+    Compute,
+    ContractKernel,
+    HostStep,
+    Indirect,
+    Kernel,
+    LibraryKernel,
+    Load,
+    LoopKernel,
+    Product,
+    Reduce,
+    Store,
+)
+
+CHUNK_COST = 40_000.0  # additions' worth of work in one chunk: several microseconds, far above a barrier's cost
+MAX_CHUNKS = 64
+
+
+@dataclass
+class Instruction:
+    """One call of a native kernel. ``sizes`` are evaluated for each set of symbolic sizes and follow the buffer ids."""
+
+    kernel: Any
+    unit: Unit
+    buffers: list[Buffer]
+    sizes: list[Size]
+    plan: Any = None
+    extra: list[int] = field(default_factory=list)
+
+    def arguments(self, ids: Mapping[Buffer, int], sizes: Mapping[str, int]) -> tuple[list[int], int]:
+        """The i64 arguments, and the number of chunks, for concrete symbolic sizes."""
+        numbers = [ids[b] for b in self.buffers] + [evaluate(s, sizes) for s in self.sizes]
+        if isinstance(self.plan, LoopPlan):
+            units = evaluate(self.plan.units(), sizes)
+            points = evaluate(self.plan.points(), sizes)
+            grain, chunks = chunking(units, points * self.plan.cost())
+            return [*numbers, grain, units], chunks
+        return self.plan.arguments(numbers, sizes)  # type: ignore[no-any-return]
+
+
+def chunking(units: int, cost: float) -> tuple[int, int]:
+    """Units per chunk and the number of chunks. Depends on the work alone, never on the number of threads."""
+    if units <= 0:
+        return 1, 0
+    chunks = int(min(units, MAX_CHUNKS, max(1.0, cost / CHUNK_COST)))
+    grain = -(-units // chunks)
+    return grain, -(-units // grain)
+
+
+class LibraryPlan:
+    """How a library kernel is called: shapes follow the buffers, chunks are its own rule."""
+
+    def __init__(self, kernel: LibraryKernel, node: int) -> None:
+        self.kernel = kernel
+        self.node = node
+
+    def arguments(self, numbers: list[int], sizes: Mapping[str, int]) -> tuple[list[int], int]:
+        from graphflow_kernels.cpu.library import chunks
+
+        shapes = [[evaluate(s, sizes) for s in b.shape] for b in (*self.kernel.inputs, self.kernel.output)]
+        flat = [n for shape in shapes for n in shape]
+        return [*numbers, self.node + 1, *flat], chunks(self.kernel.name, shapes)
+
+
+def build(kernels: list[Kernel], status: Buffer, numbers: Mapping[Any, int]) -> list[Any]:
+    """An Instruction for each kernel (a HostStep stays as it is)."""
+    out: list[Any] = []
+    for kernel in kernels:
+        if isinstance(kernel, HostStep):
+            out.append(kernel)
+        elif isinstance(kernel, LibraryKernel):
+            out.append(_library(kernel, status, numbers[kernel.nodes[0]]))
+        elif isinstance(kernel, ContractKernel):
+            out.append(_loop(as_loop(kernel), kernel))
+        else:
+            out.append(_loop(kernel, kernel))
+    return out
+
+
+def _loop(loop: LoopKernel, kernel: Any) -> Instruction:
+    plan = LoopPlan(loop)
+
+    def emit(module: Any, symbol: str) -> None:
+        from graphflow.codegen.emit_loops import emit_loop
+        from graphflow_kernels.cpu.target import host
+
+        emit_loop(plan, module, symbol, host())
+
+    return Instruction(kernel, Unit(plan.key, emit, _name(kernel)), plan.arguments.buffers, plan.arguments.sizes, plan)
+
+
+def _library(kernel: LibraryKernel, status: Buffer, node: int) -> Instruction:
+    import hashlib
+
+    dtypes = [b.dtype.name for b in (*kernel.inputs, kernel.output)]
+    text = f"library {kernel.name} {dtypes} {kernel.params!r} {[len(b.shape) for b in (*kernel.inputs, kernel.output)]}"
+
+    from graphflow_kernels.cpu.library import KERNELS
+
+    function = KERNELS[kernel.name](dtypes, kernel.params)
+    key = hashlib.sha256(text.encode()).hexdigest()[:40]
+    return Instruction(
+        kernel,
+        Unit.python(key, function, kernel.name),
+        [*kernel.inputs, kernel.output, status],
+        [],
+        LibraryPlan(kernel, node),
+    )
+
+
+def _name(kernel: Any) -> str:
+    return "+".join(dict.fromkeys(n.op.name for n in kernel.nodes)) or kernel.kind
+
+
+def as_loop(kernel: ContractKernel) -> LoopKernel:
+    """A contraction as a plain loop kernel over (batch.., m, n, k): multiply, add along k, then the epilogue."""
+    from graphflow.core.op import get_op
+
+    epilogue = kernel.epilogue
+    rank = len(epilogue.shape)
+    loop = LoopKernel((*epilogue.shape, kernel.k), (rank,), nodes=kernel.nodes)
+    multiply = get_op("multiply")
+    axes = tuple(range(rank + 1))
+    loop.body = [
+        Load(kernel.a, kernel.dtype),
+        Load(kernel.b, kernel.dtype),
+        Compute(multiply, (0, 1), (), kernel.dtype, axes),
+    ]
+    moved: dict[int, int] = {}
+
+    def wider(access: Access) -> Access:
+        return Access(access.buffer, (*access.strides, 0), access.offset)
+
+    for i, value in enumerate(epilogue.body):
+        new: Any = value
+        if isinstance(value, Product):
+            new = Reduce("add", 2, kernel.dtype)
+        elif isinstance(value, Load):
+            new = Load(wider(value.access), value.dtype)
+        elif isinstance(value, Indirect):
+            new = Indirect(wider(value.access), moved[value.index], value.stride, value.extent, value.dtype, value.node)
+        elif isinstance(value, Compute):
+            new = Compute(value.op, tuple(moved[a] for a in value.args), value.attrs, value.dtype, value.axes)
+        loop.body.append(new)
+        moved[i] = len(loop.body) - 1
+    loop.stores = [Store(moved[s.value], wider(s.access), s.dtype) for s in epilogue.stores]
+    return loop
+
+
+def is_symbolic(size: Size) -> bool:
+    return isinstance(size, Dim)

@@ -1,0 +1,242 @@
+"""Loop kernels, part one: from a LoopKernel to a loop nest with its text, arguments and cost. No LLVM here.
+
+The nest has *units* of work that threads may do in any order, each with a vector loop somewhere inside:
+
+- no reduced axes ("map"): a unit is a block of the innermost axis; the vector runs along it;
+- the vector axis is reduced ("row"): a unit is one point of the kept axes; lanes are combined at the end of each pass;
+- the vector axis is kept ("column"): a unit is a block of that axis; the reduced axes are walked inside, so that the
+  accumulators are vectors.
+
+A row or column whose values depend on finished reductions (softmax: maximum, then sum, then quotient) is walked in several
+passes; values are recomputed or loaded again in each pass that wants them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphflow.core.dims import Dim, Size, product
+from graphflow.core.dtypes import DType
+from graphflow.schedule.kernels import (
+    Access,
+    Buffer,
+    Compute,
+    Const,
+    Indirect,
+    Load,
+    LoopKernel,
+    Reduce,
+    SizeValue,
+)
+
+MAP_BLOCK = 4096  # elements of a map's innermost axis in one unit
+COLUMN_BLOCK = 64  # columns in one unit
+
+
+class Arguments:
+    """The run-time arguments of one kernel: its buffers, then its symbolic sizes, numbered as they come up."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Buffer] = []
+        self.sizes: list[Size] = []
+
+    def buffer(self, buffer: Buffer) -> int:
+        if buffer not in self.buffers:
+            self.buffers.append(buffer)
+        return self.buffers.index(buffer)
+
+    def size(self, size: Size, always: bool = False) -> str:
+        """How a size is written in the kernel's text: its number, or ``p3`` for the fourth run-time size."""
+        if not isinstance(size, Dim) and not always:
+            return str(size)
+        if size not in self.sizes:
+            self.sizes.append(size)
+        return f"p{self.sizes.index(size)}"
+
+
+@dataclass
+class Axis:
+    """An axis of the nest: its extent, whether it is reduced, the domain axes merged into it (outermost first)."""
+
+    extent: Size
+    reduced: bool
+    domain: tuple[int, ...]
+
+
+class LoopPlan:
+    """The loop nest for a kernel."""
+
+    def __init__(self, kernel: LoopKernel) -> None:
+        self.kernel = kernel
+        self.accesses = _accesses(kernel)
+        self.indexed = any(isinstance(v, Compute) and v.op.indexed for v in kernel.body)
+        self.axes = self._merge(self._live_axes())
+        self.strides = {id(a): tuple(self._stride(a, axis) for axis in self.axes) for a in self.accesses}
+        self.vector = self._vector_axis()
+        self.form = "scalar"
+        if self.vector is not None:
+            reduced = self.axes[self.vector].reduced
+            self.form = "row" if reduced else "column" if any(a.reduced for a in self.axes) else "map"
+        elif any(a.reduced for a in self.axes):
+            self.form = "row"
+        self.levels = kernel.levels()
+        self.rows = kernel.row_values() if kernel.reduced else [False] * len(kernel.body)
+        self.arguments = Arguments()
+        self.text = self._text()
+        self.key = hashlib.sha256(self.text.encode()).hexdigest()[:40]
+
+    # -- axes -------------------------------------------------------------------------------------------------------
+    def _live_axes(self) -> list[Axis]:
+        """Axes of more than one element, the kept ones first."""
+        reduced = set(self.kernel.reduced)
+        live = [Axis(s, i in reduced, (i,)) for i, s in enumerate(self.kernel.shape) if isinstance(s, Dim) or s != 1]
+        return [a for a in live if not a.reduced] + [a for a in live if a.reduced]
+
+    def _merge(self, axes: list[Axis]) -> list[Axis]:
+        """Neighbouring axes that every access walks as if they were one become one."""
+        if self.indexed:
+            return axes
+        out: list[Axis] = []
+        for axis in axes:
+            last = out[-1] if out else None
+            if last is not None and last.reduced == axis.reduced and self._walks_as_one(last, axis):
+                out[-1] = Axis(last.extent * axis.extent, axis.reduced, (*last.domain, *axis.domain))
+            else:
+                out.append(axis)
+        return out
+
+    def _walks_as_one(self, outer: Axis, inner: Axis) -> bool:
+        return all(
+            a.strides[outer.domain[-1]] == a.strides[inner.domain[0]] * inner.extent
+            or (a.strides[outer.domain[-1]] == 0 and a.strides[inner.domain[-1]] == 0)
+            for a in self.accesses
+        )
+
+    def _stride(self, access: Access, axis: Axis) -> Size:
+        return access.strides[axis.domain[-1]]
+
+    def _vector_axis(self) -> int | None:
+        """The axis that most accesses walk one element at a time; stores count double. Ties go to the inner axis."""
+        best, best_score = None, -1.0
+        for i, axis in enumerate(self.axes):
+            score = 0.0
+            for a in self.accesses:
+                stride = self.strides[id(a)][i]
+                weight = 2.0 if any(s.access is a for s in self.kernel.stores) else 1.0
+                score += weight if stride == 1 else 0.25 * weight if stride == 0 else 0.0
+            if not isinstance(axis.extent, Dim) and axis.extent < 4:
+                score *= 0.1 * axis.extent
+            if score >= best_score:
+                best, best_score = i, score
+        return best
+
+    # -- work -------------------------------------------------------------------------------------------------------
+    @property
+    def outer(self) -> list[int]:
+        """The kept axes apart from the vector axis."""
+        return [i for i, a in enumerate(self.axes) if not a.reduced and i != self.vector]
+
+    @property
+    def inner(self) -> list[int]:
+        """The reduced axes apart from the vector axis."""
+        return [i for i, a in enumerate(self.axes) if a.reduced and i != self.vector]
+
+    @property
+    def block(self) -> int | None:
+        """How many elements of a kept vector axis make a unit; None for all of them."""
+        if self.form not in ("map", "column") or self.vector is None:
+            return None
+        block = MAP_BLOCK if self.form == "map" else COLUMN_BLOCK
+        extent = self.axes[self.vector].extent
+        return block if isinstance(extent, Dim) or extent > block else None
+
+    def units(self) -> Size:
+        """The number of units, which may be symbolic."""
+        count = product(self.axes[i].extent for i in self.outer)
+        if self.block is not None and self.vector is not None:
+            count = count * ((self.axes[self.vector].extent + (self.block - 1)) // self.block)
+        return count
+
+    def points(self) -> Size:
+        """The number of points of the domain."""
+        return product(self.kernel.shape)
+
+    def cost(self) -> float:
+        """Rough cost of one point, in additions."""
+        total = 0.0
+        for value in self.kernel.body:
+            total += value.op.cost if isinstance(value, Compute) else 1.0 if not isinstance(value, Const) else 0.0
+        return total + len(self.kernel.stores)
+
+    # -- text -------------------------------------------------------------------------------------------------------
+    def _text(self) -> str:
+        """Everything the code depends on, in a canonical form: equal texts are equal code."""
+        arg = self.arguments
+        for store in self.kernel.stores:
+            arg.buffer(store.access.buffer)
+        lines = [f"{self.form} vector={self.vector} block={self.block}"]
+        lines += [f"axis {arg.size(a.extent)}{' reduced' if a.reduced else ''} {a.domain}" for a in self.axes]
+        for i, value in enumerate(self.kernel.body):
+            lines.append(f"%{i} = {self._value_text(value)}")
+        for store in self.kernel.stores:
+            lines.append(f"store %{store.value} {store.dtype} {self._access_text(store.access)}")
+        arg.sizes_fixed = len(arg.sizes)  # type: ignore[attr-defined]
+        return "\n".join(lines)
+
+    def _value_text(self, value: Any) -> str:
+        if isinstance(value, Load):
+            return f"load {value.dtype} {self._access_text(value.access)}"
+        if isinstance(value, Const):
+            return f"const {value.dtype} {value.value!r}"
+        if isinstance(value, SizeValue):
+            return f"size {value.dtype} {self.arguments.size(value.size, always=True)}"
+        if isinstance(value, Reduce):
+            return f"reduce {value.combine} %{value.arg} {value.dtype}"
+        if isinstance(value, Indirect):
+            return (
+                f"gather {value.dtype} {self._access_text(value.access)} %{value.index} "
+                f"{self.arguments.size(value.stride)} {self.arguments.size(value.extent)} "
+                f"{self.arguments.size(value.node, always=True)}"
+            )
+        if isinstance(value, Compute):
+            attrs = " ".join(f"{k}={self.attr_text(v)}" for k, v in value.attrs)
+            return f"{value.op.name} {value.args} {value.dtype} {value.axes} {attrs} {_code_of(value.op.emit)}"
+        return "product"
+
+    def attr_text(self, value: Any) -> str:
+        if isinstance(value, (Dim, int)) and not isinstance(value, bool):
+            return self.arguments.size(value)
+        if isinstance(value, tuple):
+            return "(" + " ".join(self.attr_text(v) for v in value) + ")"
+        if isinstance(value, np.ndarray):
+            return hashlib.sha256(value.tobytes()).hexdigest()
+        return str(value) if isinstance(value, DType) else repr(value)
+
+    def _access_text(self, access: Access) -> str:
+        strides = " ".join(self.arguments.size(s) for s in self.strides[id(access)])
+        offset = "" if access.offset == 0 else f"+{self.arguments.size(access.offset, always=True)}"
+        return f"b{self.arguments.buffer(access.buffer)}[{strides}]{offset}"
+
+
+def _accesses(kernel: LoopKernel) -> list[Access]:
+    out = [v.access for v in kernel.body if isinstance(v, (Load, Indirect))]
+    return out + [s.access for s in kernel.stores]
+
+
+def _code_of(emit: Any) -> str:
+    """A fingerprint of an emission rule, so that a changed rule of the same name is another kernel."""
+    code = getattr(emit, "__code__", None)
+    if code is None:
+        return ""
+    found = _CODE.get(code)
+    if found is None:
+        text = repr((code.co_code, [c for c in code.co_consts if not hasattr(c, "co_code")], code.co_names))
+        found = _CODE[code] = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return found
+
+
+_CODE: dict[Any, str] = {}
