@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 from graphflow.core.dtypes import as_dtype
 from graphflow.core.errors import ShapeError
-from graphflow.data.sampler import as_generator
+from graphflow.data.sampler import Seed, as_generator, permutation
 from graphflow.tensor import Tensor
-
-if TYPE_CHECKING:
-    from graphflow.data.sampler import Seed
 
 
 class Dataset(ABC):
@@ -90,8 +87,8 @@ class Subset(Dataset):
 def random_split(dataset: Any, lengths: Sequence[int | float], generator: Seed = None) -> list[Subset]:
     """Split a dataset at random into parts of the given lengths, or fractions that sum to 1.
 
-    ``generator`` is a seed or a ``numpy.random.Generator``; None draws from ``gf.random``. Raises ValueError where the
-    lengths do not add up to the whole dataset.
+    ``generator`` is a seed or a ``gf.random.Generator``; None draws from ``gf.random``'s default one. Raises ValueError
+    where the lengths do not add up to the whole dataset.
 
     >>> from graphflow import data
     >>> [len(part) for part in data.random_split(range(10), [0.75, 0.25], generator=0)]
@@ -108,5 +105,5 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Seed =
             raise ValueError(
                 f"lengths must add up to the dataset's {total} samples, or be fractions of 1; got {lengths}"
             )
-    order = as_generator(generator).permutation(total)
+    order = permutation(total, as_generator(generator))
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from graphflow.data.collate import default_collate
 from graphflow.data.dataset import IterableDataset, Subset, TensorDataset
-from graphflow.data.sampler import BatchSampler, RandomSampler, SequentialSampler, in_batches
-
-if TYPE_CHECKING:
-    from graphflow.data.sampler import Seed
+from graphflow.data.sampler import BatchSampler, RandomSampler, Seed, SequentialSampler, in_batches
 
 
 class DataLoader:
     """Batches of a dataset: each pass over the loader is one epoch.
 
     ``dataset`` has ``__getitem__`` and ``__len__``, or is an IterableDataset. ``shuffle`` reads it in random order, a
-    new one each epoch, which ``generator`` fixes: a seed or a ``numpy.random.Generator``; None draws from
-    ``gf.random``. ``sampler`` (gives indices) or ``batch_sampler`` (gives lists of indices) replace that order.
+    new one each epoch, which ``generator`` fixes: a seed or a ``gf.random.Generator``; None draws from ``gf.random``'s
+    default one. ``sampler`` (gives indices) or ``batch_sampler`` (gives lists of indices) replace that order.
     ``collate_fn`` makes a batch of a list of samples; the default stacks them to tensors.
     Raises ValueError for options that contradict each other.
 

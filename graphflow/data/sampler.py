@@ -5,20 +5,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from graphflow.core.dispatch import init_scope
+from graphflow.ops.random import Generator, default_generator
+
 T = TypeVar("T")
-if TYPE_CHECKING:  # NumPy loads numpy.random on first use; naming it here would load it with graphflow
-    Seed = int | np.random.Generator | None
+Seed = int | Generator | None
 
 
-def as_generator(seed: Seed) -> np.random.Generator:
-    """A NumPy generator from a seed, a generator as it is, or one seeded from GraphFlow's own random state."""
-    if isinstance(seed, np.random.Generator):
-        return seed
-    return np.random.default_rng(seed)
+def as_generator(seed: Seed) -> Generator:
+    """A generator of its own for a seed, a generator as it is, the default one of ``gf.random`` for None."""
+    if seed is None:
+        return default_generator
+    return seed if isinstance(seed, Generator) else Generator(seed)
+
+
+def permutation(n: int, generator: Generator) -> np.ndarray:
+    """0, ..., n - 1 in random order, drawn at once even where a graph is being recorded."""
+    with init_scope():
+        return generator.permutation(n).numpy()
 
 
 def in_batches(items: Iterable[T], batch_size: int, drop_last: bool) -> Iterator[list[T]]:
@@ -57,8 +65,8 @@ class RandomSampler(Sampler[int]):
     """The indices of ``data_source`` in random order, another one each epoch.
 
     With ``replacement``, ``num_samples`` indices are drawn independently; without it they are a permutation (several in
-    a row where ``num_samples`` is larger than the dataset). ``generator`` is a seed or a ``numpy.random.Generator``;
-    None draws from ``gf.random``.
+    a row where ``num_samples`` is larger than the dataset). ``generator`` is a seed or a ``gf.random.Generator``;
+    None draws from ``gf.random``'s default one.
 
     >>> from graphflow import data
     >>> sorted(data.RandomSampler(range(5), generator=0))
@@ -81,20 +89,21 @@ class RandomSampler(Sampler[int]):
         self.replacement = replacement
         self._num_samples = num_samples
         # One stream over all epochs: a seed fixes the order of each epoch, and no two are alike.
-        self.generator = None if generator is None else as_generator(generator)
+        self.generator = as_generator(generator)
 
     @property
     def num_samples(self) -> int:
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
-        generator = self.generator or as_generator(None)
-        size = len(self.data_source)
+        size, number = len(self.data_source), self.num_samples
+        if number == 0:
+            return iter([])
         if self.replacement:
-            return iter(generator.integers(size, size=self.num_samples).tolist() if size else [])
-        rounds = -(-self.num_samples // size) if size else 0
-        orders = [generator.permutation(size) for _ in range(rounds)]
-        return iter(np.concatenate(orders)[: self.num_samples].tolist() if orders else [])
+            with init_scope():
+                return iter(self.generator.randint(size, shape=(number,)).tolist())
+        orders = [permutation(size, self.generator) for _ in range(-(-number // size))]
+        return iter(np.concatenate(orders)[:number].tolist())
 
     def __len__(self) -> int:
         return self.num_samples

@@ -197,6 +197,15 @@ def test_loader_shuffle_follows_the_global_seed() -> None:
     assert first != second
 
 
+def test_loader_draws_at_once_while_a_graph_is_recorded() -> None:
+    with gf.Graph() as graph:
+        labels = seen(DataLoader(pairs(10), 4, shuffle=True))
+        part, _ = random_split(range(10), [4, 6])
+        drawn = list(RandomSampler(range(4), replacement=True))
+    assert sorted(labels) == list(range(10)) and len(part) == len(drawn) == 4
+    assert not graph.nodes
+
+
 def test_loader_keeps_samples_together() -> None:
     for x, y in DataLoader(pairs(9), 4, shuffle=True):
         np.testing.assert_array_equal(x.numpy()[:, 0], 2 * y.numpy())
