@@ -65,6 +65,15 @@ def default_num_threads() -> int:
         if not text.isdigit() or int(text) < 1:
             raise ValueError(f"GRAPHFLOW_NUM_THREADS must be a positive integer, got {text!r}")
         return int(text)
+    return num_cpus()
+
+
+def num_cpus() -> int:
+    """The number of CPUs this process may run on.
+
+    >>> num_cpus() >= 1
+    True
+    """
     if hasattr(os, "process_cpu_count"):  # Python 3.13
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
