@@ -36,6 +36,7 @@ from graphflow.core.dtypes import (
     uint32,
     uint64,
 )
+from graphflow.ops import random
 from graphflow.ops.define import FUNCTIONS as _FUNCTIONS
 from graphflow.tensor import Tensor
 from graphflow.variable import Parameter, Variable

@@ -188,8 +188,8 @@ def cross_entropy(
 
     >>> import graphflow as gf
     >>> logits = gf.tensor([[0.0, 0.0], [-1000.0, 0.0]])
-    >>> gf.cross_entropy(logits, gf.tensor([1, 0]), reduction="none").numpy().round(3)
-    array([   0.693, 1000.   ], dtype=float32)
+    >>> [round(x, 3) for x in gf.cross_entropy(logits, gf.tensor([1, 0]), reduction="none").tolist()]
+    [0.693, 1000.0]
     """
     x, t = as_tensor(input), as_tensor(target)
     if x.ndim == 0:
