@@ -18,6 +18,7 @@ FAMILIES = (
     "creation",
     "picking",
     "indexing",
+    "matrices",
     "linalg",
     "sorting",
     "random",
