@@ -23,20 +23,32 @@ class Rule(NamedTuple):
     output: str
 
 
+def optimised(module: ir.Module, target: Target, opt: int) -> tuple[Any, Any]:
+    """The module after LLVM's passes, and the target machine."""
+    import llvmlite.binding as llvm
+
+    machine = target.machine(opt)
+    parsed = llvm.parse_assembly(str(module))
+    parsed.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=opt)
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(parsed, passes)
+    return parsed, machine
+
+
+def assembly(module: ir.Module, target: Target, opt: int = 3) -> str:
+    """The assembly that the module becomes."""
+    parsed, machine = optimised(module, target, opt)
+    return machine.emit_assembly(parsed)
+
+
 class Native:
     """Machine code in memory; it lives as long as this object."""
 
     def __init__(self, module: ir.Module, target: Target, opt: int = 3) -> None:
         import llvmlite.binding as llvm
 
-        machine = target.machine(opt)
-        parsed = llvm.parse_assembly(str(module))
-        parsed.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=opt)
-        passes = llvm.create_pass_builder(machine, options)
-        passes.getModulePassManager().run(parsed, passes)
-        self.assembly = lambda: machine.emit_assembly(parsed)
-        self._engine = llvm.create_mcjit_compiler(parsed, machine)
+        self._engine = llvm.create_mcjit_compiler(*optimised(module, target, opt))
         self._engine.finalize_object()
 
     def function(self, name: str, *kinds: Any) -> Callable[..., None]:
