@@ -156,7 +156,7 @@ def _seed(root: Tensor, gradient: Any) -> Tensor:
         if isinstance(size, Dim) or size != 1:
             raise GradientError(
                 at_line(
-                    f"backward of a tensor of shape {root.shape} needs gradient=...; or reduce it first (.sum(), .mean())",
+                    f"backward of a tensor of shape {root.shape} needs gradient=..., or a .sum() or .mean() first",
                     user_origin(),
                 )
             )
@@ -190,8 +190,8 @@ _FREED: Any = _Freed()
 def gradients(ys: Any, xs: Any, grad_ys: Any = None) -> Any:
     """The gradients of the sum of ``ys`` with respect to ``xs``, in both modes (TensorFlow's ``tf.gradients``).
 
-    ``ys`` and ``xs`` are tensors (``xs`` also Variables) or lists of them; ``grad_ys`` weighs the elements of each y. Gives a
-    tensor for a single x, a list for a list; None for an x that the ys do not depend on. The results are
+    ``ys`` and ``xs`` are tensors (``xs`` also Variables) or lists of them; ``grad_ys`` weighs the elements of each y.
+    Gives a tensor for a single x, a list for a list; None for an x that the ys do not depend on. The results are
     differentiable themselves. Raises GradientError for integer tensors.
 
     >>> import graphflow as gf

@@ -1,6 +1,7 @@
 """Tensor: an immutable value, concrete (a NumPy array) or symbolic (a node of a graph); and the eager interpreter.
 
-Methods and operators are attached to ``Operators`` by the op records (graphflow/ops), so Tensor and Variable share them.
+Methods and operators are attached to ``Operators`` by the op records (graphflow/ops), so Tensor and Variable share
+them.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class Operators:
 class Tensor(Operators):
     """An immutable n-dimensional array of one dtype.
 
-    Made by ``gf.tensor``, creation functions and operations, not by calling this class. ``shape`` is a tuple of ints (and
-    ``Dim`` objects where a size is symbolic), ``dtype`` a graphflow dtype.
+    Made by ``gf.tensor``, creation functions and operations, not by calling this class. ``shape`` is a tuple of ints
+    (and ``Dim`` objects where a size is symbolic), ``dtype`` a graphflow dtype.
     """
 
     __slots__ = ("__weakref__", "_data", "_node", "_tape", "_variable", "grad", "requires_grad")
@@ -138,7 +139,10 @@ class Tensor(Operators):
         )
 
     def numpy(self) -> Array:
-        """The value as a read-only NumPy array (no copy; ``.copy()`` it to write). Symbolic tensors raise TraceError."""
+        """The value as a read-only NumPy array (no copy;
+
+        ``.copy()`` it to write). Symbolic tensors raise TraceError.
+        """
         return read_only(self._concrete(".numpy()", "Session.run, or return the tensor from the compiled function"))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -293,8 +297,8 @@ class Eager:
 
     def assign_variable(self, variable: Any, value: Tensor) -> Tensor:
         data = value._data
-        fresh = data if data.flags.c_contiguous and data.flags.owndata and data is not variable._data else data.copy()  # type: ignore[union-attr]
-        variable._store(fresh)
+        data if data.flags.c_contiguous and data.flags.owndata and data is not variable._data else data.copy()
+        # type: ignore[union-attr] variable._store(fresh)
         return variable.snapshot()  # type: ignore[no-any-return]
 
 

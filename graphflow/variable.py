@@ -26,8 +26,9 @@ class Variable(Operators):
     name       for graphs, files and messages; made unique by the places that need it
     trainable  whether optimizers and ``backward`` treat it as a parameter
 
-    ``.value`` is the tensor it holds now, ``.assign(v)`` and ``.assign_add(v)`` change it. Assigning keeps shape and dtype;
-    another shape raises ShapeError, a dtype that does not cast safely DTypeError. In operations it stands for its value.
+    ``.value`` is the tensor it holds now, ``.assign(v)`` and ``.assign_add(v)`` change it. Assigning keeps shape and
+    dtype; another shape raises ShapeError, a dtype that does not cast safely DTypeError. In operations it stands for
+    its value.
 
     >>> import graphflow as gf
     >>> v = gf.Variable([1.0, 2.0], name="v")
@@ -101,7 +102,10 @@ class Variable(Operators):
         self.version += 1
 
     def writable_buffer(self) -> np.ndarray[Any, Any]:
-        """The buffer for native code to update in place: a fresh copy if any tensor or array still shows the old value."""
+        """The buffer for native code to update in place:
+
+        A fresh copy if any tensor or array still shows the old value.
+        """
         self._snapshot = None
         self.version += 1
         if sys.getrefcount(self._data) > _OWN_REFERENCES or not self._data.flags.writeable:

@@ -130,6 +130,7 @@ class LoopEmitter:
     def _unit(self, unit: Any) -> None:
         b, plan = self.builder, self.plan
         coords: dict[int, Any] = {}
+        self.unit = unit
         first = last = None
         if plan.vector is not None:
             extent = self.size(plan.axes[plan.vector].extent)
@@ -160,6 +161,8 @@ class LoopEmitter:
         self._vector_loop(first, last, body)
 
     def _unit_row(self, coords: dict[int, Any], first: Any, last: Any) -> None:
+        if self.plan.split is not None and self.plan.split[0] == self.plan.vector:
+            first, last = self._block_bounds(last)
         row = Point(self.scalar_builder, coords, None, False)
         self._passes(row, lambda body: self._reduced_loops(dict(coords), self.plan.inner, first, last, body))
 
@@ -200,7 +203,10 @@ class LoopEmitter:
             body(coords)
             return
         extent = self.size(self.plan.axes[axes[0]].extent)
-        self.frame.loop(i64(0), extent, 1, lambda i: self._plain_loops({**coords, axes[0]: i}, axes[1:], body))
+        start = i64(0)
+        if self.plan.split is not None and self.plan.split[0] == axes[0]:
+            start, extent = self._block_bounds(extent)
+        self.frame.loop(start, extent, 1, lambda i: self._plain_loops({**coords, axes[0]: i}, axes[1:], body))
 
     def _vector_loop(self, first: Any, last: Any, body: Callable[[Any, Value | None], None]) -> None:
         """body(v, mask) for the vectors that cover first..last; the last one is masked where it is not full."""
@@ -223,6 +229,13 @@ class LoopEmitter:
                 b.icmp_signed("<", end, last),
                 lambda: body(end, sb.mask_first(b.sub(last, end))),
             )
+
+    def _block_bounds(self, extent: Any) -> tuple[Any, Any]:
+        """The part of the split axis that belongs to this unit."""
+        b, rows = self.builder, i64(self.plan.split[1])  # type: ignore[index]
+        first = b.mul(self.unit, rows)
+        last = b.add(first, rows)
+        return first, b.select(b.icmp_signed("<", last, extent), last, extent)
 
     # -- passes over a row ------------------------------------------------------------------------------------------
     def _passes(self, row: Point, walk: Callable[[Callable[[Point], None]], None]) -> None:
@@ -450,6 +463,8 @@ class LoopEmitter:
         value = self.value(store.value, point)
         sb = point.sb
         pointer, index, step = self._address(store.access, point)
+        if self.plan.split is not None and not self._is_full(store.access):
+            index = self.builder.add(index, self.unit)  # partial results: one for each block
         name = store.dtype.name
         if not point.lanes_on:
             sb.store_element(value, pointer, index, name)

@@ -7,8 +7,8 @@ The nest has *units* of work that threads may do in any order, each with a vecto
 - the vector axis is kept ("column"): a unit is a block of that axis; the reduced axes are walked inside, so that the
   accumulators are vectors.
 
-A row or column whose values depend on finished reductions (softmax: maximum, then sum, then quotient) is walked in several
-passes; values are recomputed or loaded again in each pass that wants them.
+A row or column whose values depend on finished reductions (softmax: maximum, then sum, then quotient) is walked in
+several passes; values are recomputed or loaded again in each pass that wants them.
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ class LoopPlan:
         return out
 
     def _walks_as_one(self, outer: Axis, inner: Axis) -> bool:
+        if self.kernel.split is not None and self.kernel.split[0] in (outer.domain[-1], inner.domain[0]):
+            return False  # the split axis is cut into blocks of its own
         return all(
             a.strides[outer.domain[-1]] == a.strides[inner.domain[0]] * inner.extent
             or (a.strides[outer.domain[-1]] == 0 and a.strides[inner.domain[-1]] == 0)
@@ -120,19 +122,34 @@ class LoopPlan:
         return access.strides[axis.domain[-1]]
 
     def _vector_axis(self) -> int | None:
-        """The axis that most accesses walk one element at a time; stores count double. Ties go to the inner axis."""
-        best, best_score = None, -1.0
+        """The axis along which the accesses cost least: steps of one or none are cheap, others gather element by
+        element.
+
+        Ties go to the inner axis.
+        """
+        best, least = None, float("inf")
         for i, axis in enumerate(self.axes):
-            score = 0.0
+            cost = 0.0
             for a in self.accesses:
-                stride = self.strides[id(a)][i]
-                weight = 2.0 if any(s.access is a for s in self.kernel.stores) else 1.0
-                score += weight if stride == 1 else 0.25 * weight if stride == 0 else 0.0
-            if not isinstance(axis.extent, Dim) and axis.extent < 4:
-                score *= 0.1 * axis.extent
-            if score >= best_score:
-                best, best_score = i, score
+                strides = self.strides[id(a)]
+                volume = 1.0
+                for other, stride in zip(self.axes, strides, strict=True):
+                    volume *= _rough(other.extent) if stride != 0 else 1.0
+                cost += volume * (0.1 if strides[i] == 1 or strides[i] == 0 else 1.0)
+            extent = _rough(axis.extent)
+            cost *= -(-extent // 16) * 16 / extent if extent else 1.0  # lanes that stay empty
+            if cost <= least:
+                best, least = i, cost
         return best
+
+    @property
+    def split(self) -> tuple[int, int] | None:
+        """(nest axis, rows) if a unit is a block of a reduced axis."""
+        if self.kernel.split is None:
+            return None
+        axis, rows = self.kernel.split
+        found = [i for i, a in enumerate(self.axes) if axis in a.domain]
+        return (found[0], rows) if found else None
 
     # -- work -------------------------------------------------------------------------------------------------------
     @property
@@ -156,6 +173,9 @@ class LoopPlan:
 
     def units(self) -> Size:
         """The number of units, which may be symbolic."""
+        if self.split is not None:
+            axis, rows = self.split
+            return (self.axes[axis].extent + (rows - 1)) // rows
         count = product(self.axes[i].extent for i in self.outer)
         if self.block is not None and self.vector is not None:
             count = count * ((self.axes[self.vector].extent + (self.block - 1)) // self.block)
@@ -178,7 +198,7 @@ class LoopPlan:
         arg = self.arguments
         for store in self.kernel.stores:
             arg.buffer(store.access.buffer)
-        lines = [f"{self.form} vector={self.vector} block={self.block}"]
+        lines = [f"{self.form} vector={self.vector} block={self.block} split={self.split}"]
         lines += [f"axis {arg.size(a.extent)}{' reduced' if a.reduced else ''} {a.domain}" for a in self.axes]
         for i, value in enumerate(self.kernel.body):
             lines.append(f"%{i} = {self._value_text(value)}")
@@ -220,6 +240,11 @@ class LoopPlan:
         strides = " ".join(self.arguments.size(s) for s in self.strides[id(access)])
         offset = "" if access.offset == 0 else f"+{self.arguments.size(access.offset, always=True)}"
         return f"b{self.arguments.buffer(access.buffer)}[{strides}]{offset}"
+
+
+def _rough(size: Size) -> float:
+    """A number to weigh an extent with; symbolic ones count as 256."""
+    return 256.0 if isinstance(size, Dim) else float(size)
 
 
 def _accesses(kernel: LoopKernel) -> list[Access]:

@@ -1,1 +1,4 @@
-"""The vocabulary every other package shares: dtypes, symbolic dimensions, abstract values, op records, dispatch, errors."""
+"""The vocabulary every other package shares:
+
+Dtypes, symbolic dimensions, abstract values, op records, dispatch, errors.
+"""

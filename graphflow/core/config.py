@@ -1,4 +1,6 @@
-"""Settings: process-wide defaults from GRAPHFLOW_* environment variables, overridden for a while with ``gf.config(...)``."""
+"""Settings: process-wide defaults from GRAPHFLOW_* environment variables, overridden for a while with
+``gf.config(...)``.
+"""
 
 from __future__ import annotations
 

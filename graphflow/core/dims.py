@@ -1,7 +1,7 @@
 """Symbolic dimensions: integer polynomials over named sizes that are known only when a program runs.
 
-A shape entry is an ``int`` or a ``Dim``. ``Dim`` supports ``+ - * // %`` with ints and Dims and simplifies as it goes, so
-``(n * 28 * 28) // 28`` is ``28*n``. Anything that would need its number (``int(n)``, ``n < 3``, ``range(n)``) raises
+A shape entry is an ``int`` or a ``Dim``. ``Dim`` supports ``+ - * // %`` with ints and Dims and simplifies as it goes,
+so ``(n * 28 * 28) // 28`` is ``28*n``. Anything that would need its number (``int(n)``, ``n < 3``, ``range(n)``) raises
 SymbolicDimError with the user's line; ``gf.compile`` catches that and specialises on the number instead.
 """
 
@@ -162,7 +162,7 @@ class Dim:
         return out
 
 
-Size = Union[int, Dim]
+Size = int | Dim
 Shape = tuple[Size, ...]
 
 

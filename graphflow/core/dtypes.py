@@ -1,7 +1,11 @@
-"""Data types and their promotion (Array API standard, with PyTorch's rule for mixed kinds: float beats int beats bool)."""
+"""Data types and their promotion (Array API standard, with PyTorch's rule for mixed kinds:
+
+Float beats int beats bool).
+"""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,10 +109,8 @@ def as_dtype(value: Any) -> DType:
         name = str(value)
     if name not in BY_NAME:
         raise DTypeError(f"no GraphFlow dtype for {value!r}; there are: {', '.join(BY_NAME)}")
-    try:
+    with contextlib.suppress(TypeError):
         _CACHE[value] = BY_NAME[name]
-    except TypeError:
-        pass
     return BY_NAME[name]
 
 

@@ -1,7 +1,7 @@
 """Strided views: where the elements of a value lie in a buffer, as an affine map from its indices to offsets.
 
-View ops (reshape, permute, slice, flip, broadcast) are functions from one such map to another, so they copy nothing: the
-kernel that reads the value follows the map. ``reshape`` gives None where no strides can express the result.
+View ops (reshape, permute, slice, flip, broadcast) are functions from one such map to another, so they copy nothing:
+the kernel that reads the value follows the map. ``reshape`` gives None where no strides can express the result.
 """
 
 from __future__ import annotations

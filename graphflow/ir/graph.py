@@ -132,16 +132,17 @@ class Graph:
         return node
 
     def _unique(self, name: str) -> str:
+        """The name itself, or with the next free number behind it."""
         count = self._names.get(name)
-        self._names[name] = 0 if count is None else count + 1
         if count is None:
+            self._names[name] = 0
             return name
-        unique = f"{name}_{count + 1}"
-        return self._unique(unique) if unique in self._names else self._reserve(unique)
-
-    def _reserve(self, name: str) -> str:
-        self._names[name] = 0
-        return name
+        count += 1
+        while f"{name}_{count}" in self._names:
+            count += 1
+        self._names[name] = count
+        self._names[f"{name}_{count}"] = 0
+        return f"{name}_{count}"
 
     def finalize(self) -> None:
         """Refuse new nodes from now on (so that a loop that grows the graph by mistake is noticed)."""
@@ -248,6 +249,12 @@ class Graph:
         from graphflow.ir.export import draw
 
         draw(self, path)
+
+    def optimize(self, passes: Sequence[str] | None = None) -> Graph:
+        """A new, finalized graph that computes the same with less work; ``passes`` names those to run (None: all)."""
+        from graphflow.passes import optimize
+
+        return optimize(self, passes)
 
     def verify(self) -> None:
         """Raise VerifyError if the graph is malformed."""

@@ -27,9 +27,9 @@ def evaluate(
 ) -> list[Array | None]:
     """The values of ``fetches`` (None for nodes without a value).
 
-    ``feeds`` gives arrays for placeholders or any other node. Assignments that the fetches need are carried out in program
-    order; variables change only after everything succeeded, and not at all with ``commit=False``. ``observe(node,
-    value)`` is called for each node computed.
+    ``feeds`` gives arrays for placeholders or any other node. Assignments that the fetches need are carried out in
+    program order; variables change only after everything succeeded, and not at all with ``commit=False``.
+    ``observe(node, value)`` is called for each node computed.
     """
     feeds = feeds or {}
     sizes = sizes_of_feeds(feeds)

@@ -1,4 +1,5 @@
-"""The records that tie graphs to the world: placeholders, constants, variables, control of gradients, prints and checks.
+"""The records that tie graphs to the world: placeholders, constants, variables, control of gradients, prints and
+checks.
 
 The recorder makes these nodes itself (graphflow/trace); only ``stop_gradient``, ``print`` and ``check_numerics`` are
 called by users.

@@ -2,12 +2,13 @@
 
 Everything above (Session, compiled functions) talks to this interface:
 
-    executable = make_executable(graph, inputs)      # graph: functionalised; inputs: its placeholder nodes, in call order
-    outputs = executable.run(arrays)                 # one array per graph.outputs node; variables in graph.updates are set
+    executable = make_executable(graph, inputs)      # graph: functionalised; inputs: its placeholder nodes, in call
+    order outputs = executable.run(arrays)                 # one array per graph.outputs node; variables in
+    graph.updates are set
 
-``Native`` compiles once and makes a small *plan* for each set of symbolic sizes: offsets in the arena, the kernels' run-time
-arguments, their numbers of chunks. A run fills in the pointers of inputs, outputs and variables and calls the native
-driver once.
+``Native`` compiles once and makes a small *plan* for each set of symbolic sizes: offsets in the arena, the kernels'
+run-time arguments, their numbers of chunks. A run fills in the pointers of inputs, outputs and variables and calls the
+native driver once.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Executable(Protocol):
     """A graph that runs."""
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
-        """The outputs for these inputs: C-contiguous arrays of the placeholders' dtypes, their shapes checked by the caller.
+        """The outputs for these inputs: C-contiguous arrays of the placeholders' dtypes, their shapes checked by the
+        caller.
 
         Fresh arrays come back. Variables are updated only if everything succeeded.
         """

@@ -7,12 +7,15 @@ Every node ends up in one of three ways:
   among its operands' if it walks the same domain; an elementwise op without fused operands joins a group that reads
   one of its operands already (the optimizer's many updates, for example).
 - *free*: constants, iota and sizes cost nothing and are repeated inside each kernel that wants them.
+- *floating*: a cheap elementwise op whose operands are all located or free waits for its first consumer and is computed
+  inside that consumer's kernel (again in each, if several want it).
 
 A fused value that someone outside its group needs is stored ("materialised") and from then on located as well.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,9 +47,11 @@ from graphflow.schedule.kernels import (
     Store,
     value_level,
 )
+from graphflow.schedule.split import split_reduction
 
 Axes = tuple["int | None", ...]  # for each axis of a value: the domain axis it runs along, None for size 1
 MAX_REREAD = 1 << 16  # elements of a row that a second pass may walk again (a row that stays in cache)
+FLOATING_COST = 8  # cost up to which a chain without fused operands is computed again rather than stored
 MAX_BODY = 400  # values in one kernel body: beyond this, compiling gets slow and registers run out
 
 
@@ -90,10 +95,8 @@ class Group:
             self.kernel.body.append(value)
             self.levels.append(value_level(value, self.levels))
             known = len(self.kernel.body) - 1
-            try:
+            with contextlib.suppress(TypeError):
                 self.numbers[value] = known
-            except TypeError:
-                pass
         return known
 
 
@@ -109,6 +112,7 @@ class Fuser:
         self.readers: dict[Buffer, list[Group]] = defaultdict(list)  # groups that load a buffer
         self.read_at: dict[Buffer, set[int]] = defaultdict(set)  # numbers of all kernels that read it
         self.variables: dict[Any, Buffer] = {}
+        self.floating: dict[Node, int] = {}  # cost of the chain that ends in the node
         self.spread: dict[Node, Node] = {}  # views of a single number, and the node of that number
         self.nodes: list[Node] = list(graph.nodes)
         self.number = {n: i for i, n in enumerate(self.nodes)}
@@ -142,8 +146,12 @@ class Fuser:
                 self.visit(node)
         results = [self.result(n) for n in self.graph.outputs]
         updates = self.updates()
-        kernels = [self.finish(k) for k in self.kernels]
-        kernels = [k for k in kernels if not (isinstance(k, LoopKernel) and not k.stores)]
+        kernels: list[Kernel] = []
+        for kernel in map(self.finish, self.kernels):
+            if not isinstance(kernel, LoopKernel):
+                kernels.append(kernel)
+            elif kernel.stores:
+                kernels.extend(split_reduction(kernel, lambda shape, dtype: self.buffer(shape, dtype, "temp")))
         return Program(kernels, self.buffers, self.inputs, results, updates, self.nodes)
 
     def visit(self, node: Node) -> None:
@@ -212,7 +220,13 @@ class Fuser:
     def _map(self, node: Node) -> None:
         if self.free(node):
             return
-        group = self._group_for(node, None)
+        group = self._open_group(node, None)
+        if group is None:
+            cost = node.op.cost + sum(self.floating.get(n, 0) for n in node.inputs)
+            if cost <= FLOATING_COST and not any(n in self.fused for n in node.inputs):
+                self.floating[node] = cost
+                return
+            group = self._new_group(node.aval.shape)
         self._join(group, node)
 
     def _reduce(self, node: Node) -> None:
@@ -221,7 +235,7 @@ class Fuser:
         if not axes:  # nothing to combine: the operand itself
             self.located[node] = self.materialize(source)
             return
-        group = self._group_for(node, axes)
+        group = self._open_group(node, axes) or self._new_group(source.aval.shape)
         arg = self._operand(group, source, _identity(len(source.aval.shape)))
         kernel = group.kernel
         if not group.fixed_axes:
@@ -231,16 +245,19 @@ class Fuser:
         kept = tuple(i for i in range(len(kernel.shape)) if i not in axes)
         self._enter(group, node, value, kept)
 
-    def _group_for(self, node: Node, axes: tuple[int, ...] | None) -> Group:
-        """The group the node joins, or a new one. ``axes``: the axes it reduces, None for an elementwise op."""
+    def _new_group(self, shape: Shape) -> Group:
+        group = Group(len(self.kernels), LoopKernel(shape))
+        self.kernels.append(group)
+        return group
+
+    def _open_group(self, node: Node, axes: tuple[int, ...] | None) -> Group | None:
+        """The group the node can join, if any. ``axes``: the axes it reduces, None for an elementwise op."""
         shape = node.aval.shape if axes is None else node.inputs[0].aval.shape
         for group in self._candidates(node):
             ready = all(n in group.members or self._ready(n) < group.number for n in node.inputs)
             if ready and self._fits(group, node, shape, axes):
                 return group
-        group = Group(len(self.kernels), LoopKernel(shape))
-        self.kernels.append(group)
-        return group
+        return None
 
     def _candidates(self, node: Node) -> list[Group]:
         """Groups that hold one of the node's operands, or read one already; newest first."""
@@ -258,7 +275,11 @@ class Fuser:
         """The number of the kernel after which the node's value exists (-1: before all)."""
         if node in self.fused:
             return self.fused[node].group.number
-        return self.written_at.get(self.located[node].buffer, -1) if node in self.located else -1
+        if node in self.located:
+            return self.written_at.get(self.located[node].buffer, -1)
+        if node in self.floating:
+            return max((self._ready(n) for n in node.inputs), default=-1)
+        return -1
 
     def _fits(self, group: Group, node: Node, shape: Shape, axes: tuple[int, ...] | None) -> bool:
         kernel = group.kernel
@@ -334,6 +355,10 @@ class Fuser:
             return fused.value
         if node not in self.located and self.free(node):
             return self._free_value(group, node, axes)
+        if node not in self.located and node in self.floating:
+            args = tuple(self._operand(group, n, _align(n.aval.shape, axes)) for n in node.inputs)
+            group.kernel.nodes.append(node)
+            return group.add(Compute(node.op, args, tuple(node.attrs.items()), node.aval.dtype, axes))
         source = self.materialize(node)
         return self._load(group, source, axes, node)
 
@@ -456,6 +481,9 @@ class Fuser:
         found = self.located.get(node)
         if found is not None:
             return found
+        if node in self.floating:
+            del self.floating[node]
+            self._join(self._new_group(node.aval.shape), node)
         fused = self.fused.get(node)
         if fused is None:
             return self._materialize_free(node)
@@ -499,6 +527,9 @@ class Fuser:
                 found.buffer.kind = "output"
                 return found.buffer
         output = self.buffer(shape, node.aval.dtype, "output", None, node.name)
+        if node in self.floating:
+            self.materialize(node)
+            return self.result(node)
         if node in self.fused:
             self._store(self.fused[node], output, View.contiguous(shape))
         else:
@@ -512,6 +543,10 @@ class Fuser:
         place; else through a copy at the end, which takes a detour where two variables exchange values.
         """
         pairs = [(node, self.variable(variable)) for variable, node in self.graph.updates]
+        for node, _ in pairs:
+            if node in self.floating:
+                del self.floating[node]
+                self._join(self._new_group(node.aval.shape), node)
         read_last = {self.located[n].buffer for n, _ in pairs if n in self.located and n not in self.fused}
         copies: list[tuple[Node, Buffer]] = []
         for node, own in pairs:
@@ -542,7 +577,9 @@ class Fuser:
             return False
         target = _access(Located(own, View.contiguous(own.shape)), fused.axes, len(group.kernel.shape))
         mine = [v for v in group.kernel.body if isinstance(v, (Load, Indirect)) and v.access.buffer is own]
-        return max(group.levels) == 0 and all(isinstance(v, Load) and v.access == target for v in mine)
+        by_row = all(target.strides[a] == 0 for a in group.kernel.reduced)  # loaded and stored once, outside the loops
+        once = max(group.levels) == 0 or (by_row and bool(group.kernel.reduced))
+        return once and all(isinstance(v, Load) and v.access == target for v in mine)
 
     def finish(self, kernel: Any) -> Kernel:
         if not isinstance(kernel, Group):

@@ -9,7 +9,7 @@ hand (``LibraryKernel``), multiply matrices (``ContractKernel``) or leave native
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from graphflow.core.dims import Dim, Shape, Size, shape_str
 from graphflow.core.dtypes import DType
@@ -103,7 +103,7 @@ class Reduce:
     dtype: DType
 
 
-BodyValue = Union[Load, Product, Const, SizeValue, Compute, Indirect, Reduce]
+BodyValue = Load | Product | Const | SizeValue | Compute | Indirect | Reduce
 
 
 def value_level(value: BodyValue, levels: list[int]) -> int:
@@ -132,6 +132,7 @@ class LoopKernel:
     stores: list[Store] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     why: str = ""  # why the fusion stopped here
+    split: tuple[int, int] | None = None  # (reduced axis, rows): a unit reduces this many rows, see split.py
 
     @property
     def kind(self) -> str:
@@ -177,8 +178,8 @@ class LoopKernel:
 class ContractKernel:
     """C[b.., m, n] = sum over k of A[b.., m, k] * B[b.., k, n], then a body per element (``epilogue``).
 
-    ``a``, ``b`` walk the domain (batch.., m, n, k); the epilogue is a LoopKernel over (batch.., m, n) whose value 0 is the
-    product.
+    ``a``, ``b`` walk the domain (batch.., m, n, k); the epilogue is a LoopKernel over (batch.., m, n) whose value 0 is
+    the product.
     """
 
     batch: Shape
@@ -236,7 +237,7 @@ class HostStep:
         return []
 
 
-Kernel = Union[LoopKernel, ContractKernel, LibraryKernel, HostStep]
+Kernel = LoopKernel | ContractKernel | LibraryKernel | HostStep
 
 
 @dataclass(eq=False)
