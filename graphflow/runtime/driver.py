@@ -31,8 +31,8 @@ SLOTS, SLOT = 80, 16  # the first slot, and words from one to the next
 CALL, SLEEPING, SCRATCH, READY = 0, 1, 2, 3  # words of a slot
 
 WORD = 8
-YIELDS = 400
-"""How often an idle worker offers its CPU to others before it sleeps: some 60 us, more than Python takes from one step
+YIELDS = 200
+"""How often an idle worker offers its CPU to others before it sleeps: 50-100 us, more than Python takes from one step
 to the next."""
 _i1, _i32, _i64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _bytes, _words, _void = ir.IntType(8).as_pointer(), _i64.as_pointer(), ir.VoidType()
