@@ -296,9 +296,9 @@ class Eager:
         return variable.snapshot()  # type: ignore[no-any-return]
 
     def assign_variable(self, variable: Any, value: Tensor) -> Tensor:
-        data = value._data
-        data if data.flags.c_contiguous and data.flags.owndata and data is not variable._data else data.copy()
-        # type: ignore[union-attr] variable._store(fresh)
+        data: Any = value._data
+        own = data.flags.c_contiguous and data.flags.owndata and data is not variable._data
+        variable._store(data if own else data.copy())
         return variable.snapshot()  # type: ignore[no-any-return]
 
 
