@@ -17,6 +17,19 @@ from graphflow.tensor import Operators, Tensor, as_tensor, read_only
 
 _names = threading.local()
 _all: weakref.WeakSet[Any] = weakref.WeakSet()
+_epoch = 0
+
+
+def epoch() -> int:
+    """Changes whenever a variable's buffer is replaced or shown to anyone: until then compiled programs may go on
+    updating the buffers they know, without looking.
+    """
+    return _epoch
+
+
+def _touch() -> None:
+    global _epoch
+    _epoch += 1
 
 
 class Variable(Operators):
@@ -48,7 +61,6 @@ class Variable(Operators):
         self.shape: Shape = data.shape
         self.name = name or "variable"
         self.trainable = bool(trainable) and self.dtype.is_float
-        self.version = 0
         self._grad: Any = None
         _all.add(self)
 
@@ -64,6 +76,7 @@ class Variable(Operators):
     def snapshot(self) -> Tensor:
         """The current value as a concrete tensor that later assignments do not change."""
         if self._snapshot is None:
+            _touch()
             self._snapshot = Tensor(self._data)
             self._snapshot._variable = self
             self._snapshot.requires_grad = self.trainable
@@ -99,7 +112,7 @@ class Variable(Operators):
         """Replace the buffer (eager assignment, restoring). ``data`` must not be written by anyone else."""
         self._data = data
         self._snapshot = None
-        self.version += 1
+        _touch()
 
     def writable_buffer(self) -> np.ndarray[Any, Any]:
         """The buffer for native code to update in place:
@@ -107,10 +120,27 @@ class Variable(Operators):
         A fresh copy if any tensor or array still shows the old value.
         """
         self._snapshot = None
-        self.version += 1
         if sys.getrefcount(self._data) > _OWN_REFERENCES or not self._data.flags.writeable:
             self._data = self._data.copy()
+            _touch()
         return self._data
+
+    def set_initial(self, value: Any) -> None:
+        """Set the value now, in every mode, and what ``initialize`` goes back to (weight initialisation)."""
+        with dispatch.init_scope():
+            data = np.array(as_tensor(value)._data, dtype=self.dtype.np, order="C")
+        if data.shape != self.shape:
+            raise ShapeError(f"variable {self.name!r} has shape {self.shape}; cannot start from shape {data.shape}")
+        self._initial = _compact_copy(data)
+        self._store(data)
+
+    def convert(self, dtype: Any) -> None:
+        """Change the dtype, keeping value, initial value and gradient (``Module.to``)."""
+        self.dtype = as_dtype(dtype)
+        self._initial = _compact_copy(self._initial.astype(self.dtype.np))
+        self._store(self._data.astype(self.dtype.np))
+        if self._grad is not None:
+            self._grad = Tensor(self._grad._data.astype(self.dtype.np))
 
     def initialize(self) -> None:
         """Go back to the initial value."""
@@ -118,6 +148,7 @@ class Variable(Operators):
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The value as a read-only NumPy array that later assignments do not change."""
+        _touch()
         return read_only(self._data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
@@ -151,6 +182,14 @@ class Variable(Operators):
             hook(self, value)
         else:
             self._grad = value
+
+    def __deepcopy__(self, memo: Any) -> Variable:
+        """A Variable of its own with the same value; what was computed from this one leads its gradients here."""
+        new: Variable = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, _data=self._data.copy(), _snapshot=None)
+        memo[id(self)] = new
+        _all.add(new)
+        return new
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {np.array2string(self._data, threshold=20)}, dtype={self.dtype})"

@@ -28,11 +28,14 @@ from graphflow.core.errors import FeedError, IndexingError, at_line
 from graphflow.ir.graph import Graph, Node
 from graphflow.ir.interpreter import check_assumptions, evaluate
 from graphflow.runtime import gang
+from graphflow.runtime.binding import bind_unit
 from graphflow.runtime.native import BARRIER, NativeProgram, aligned_empty
 from graphflow.runtime.native import Instruction as Call
+from graphflow.schedule.describe import describe
 from graphflow.schedule.fusion import schedule
-from graphflow.schedule.kernels import Buffer, HostStep, Program
+from graphflow.schedule.kernels import Buffer, HostStep, Indirect, LibraryKernel, Program
 from graphflow.schedule.memory import Lifetime, place
+from graphflow.variable import epoch as variable_epoch
 
 PLANS = 256  # plans kept for different symbolic sizes
 
@@ -76,8 +79,9 @@ class Plan:
         self.offsets, self.arena_bytes = _arrange(program, self.shapes)
         self.table = np.zeros(len(program.buffers), np.int64)
         self.segments: list[Any] = []
+        self.outputs = [(self.shapes[b], b.dtype.np) for b in program.results]
         self.parallel = False
-        calls: list[Call] = []
+        calls = [Call(owner.addresses[owner.bind.key], owner.binding_arguments(), 1)]
         for step in owner.instructions:
             if isinstance(step, HostStep):
                 self._close(calls)
@@ -89,7 +93,12 @@ class Plan:
                 calls.append(Call(owner.addresses[step.unit.key], arguments, chunks, 0 if alone else BARRIER))
                 self.parallel |= chunks > 1
         self._close(calls)
-        self.outputs = [(b.index, self.shapes[b], b.dtype.np) for b in program.results]
+        self.binding = self.segments[0].args[0]
+        self.epoch = -1
+
+    def bind(self, first: int, arrays: Sequence[Any]) -> None:
+        """Enter arrays for the binding slots ``first``...; they must live until the run is over."""
+        self.binding[2 + 2 * first : 2 + 2 * (first + len(arrays)) : 2] = [id(a) for a in arrays]
 
     def _close(self, calls: list[Call]) -> None:
         if calls:
@@ -108,7 +117,9 @@ class Native:
         self.program: Program = schedule(graph, self.inputs)
         numbers = {n: i for i, n in enumerate(self.program.nodes)}
         self.instructions = build(self.program.kernels, self.program.buffers[0], numbers)
-        self.addresses = compile_units([s.unit for s in self.instructions if isinstance(s, Instruction)])
+        self.bind = bind_unit()
+        units = [self.bind, *(s.unit for s in self.instructions if isinstance(s, Instruction))]
+        self.addresses = compile_units(units)
         self.compile_seconds = time.perf_counter() - started
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._sources = _size_sources(self.program)
@@ -116,16 +127,26 @@ class Native:
         self._lock = threading.Lock()
         self._status = np.zeros(2, np.int64)
         written = {b for _, b in self.program.updates}
-        buffers = self.program.buffers
-        self._updated = [(b.payload, b.index) for b in buffers if b.kind == "variable" and b in written]
-        self._read = [(b.payload, b.index) for b in buffers if b.kind == "variable" and b not in written]
-        self._host = [(b.payload, b.index, np.zeros(1, b.dtype.np)) for b in buffers if b.kind == "host"]
-        self._constants = [(b, _aligned_copy(b.payload)) for b in buffers if b.kind == "constant"]
+        variables = [b for b in self.program.buffers if b.kind == "variable"]
+        self._variables = [(b, b in written) for b in variables]
+        self._host = [(b, np.zeros(1, b.dtype.np)) for b in self.program.buffers if b.kind == "host"]
+        self._constants = [(b, _aligned_copy(b.payload)) for b in self.program.buffers if b.kind == "constant"]
+        self._can_fail = any(_can_fail(k) for k in self.program.kernels)
+        self._bound = [*self.program.inputs, *self.program.results, *variables]
+
+    def binding_arguments(self) -> list[int]:
+        """The bind kernel's arguments: how many, then pairs of a buffer's number and its array's id (filled in later)."""
+        return [len(self._bound), *(n for b in self._bound for n in (b.index, 0))]
 
     @property
     def peak_bytes(self) -> int:
         """Bytes of temporary memory of the largest plan so far."""
         return max((p.arena_bytes for p in self._plans.values()), default=0)
+
+    def explain(self) -> str:
+        """The kernels: what is in each, why it ends there; bytes of temporary memory; seconds of compiling."""
+        plans = ", ".join(f"{p.arena_bytes} bytes at {p.sizes or 'static sizes'}" for p in self._plans.values())
+        return f"{describe(self.program)}\ntemporary memory: {plans or 'no run yet'}\nbuilt in {self.compile_seconds:.3f} s"
 
     # -- running ----------------------------------------------------------------------------------------------------
     def run(self, arrays: Sequence[Any]) -> list[Any]:
@@ -133,23 +154,19 @@ class Native:
             plan = self._plans.get(tuple([arrays[i].shape[axis] for i, axis in self._sources]))
             if plan is None:
                 plan = self._plan(arrays)
-            table = plan.table
-            for buffer, array in zip(self.program.inputs, arrays, strict=True):
-                table[buffer.index] = array.ctypes.data
-            for variable, index in self._read:
-                table[index] = variable._data.ctypes.data
-            for variable, index in self._updated:
-                table[index] = variable.writable_buffer().ctypes.data
-            for source, index, cell in self._host:
-                cell[0] = source()
-                table[index] = cell.ctypes.data
-            results = []
-            for index, shape, dtype in plan.outputs:
-                out = np.empty(shape, dtype)
-                table[index] = out.ctypes.data
-                results.append(out)
+            results = [np.empty(shape, dtype) for shape, dtype in plan.outputs]
+            plan.bind(0, [*arrays, *results])
+            if plan.epoch != variable_epoch():
+                self._bind_variables(plan, len(arrays) + len(results))
+            for buffer, cell in self._host:
+                cell[0] = buffer.payload()
             self._execute(plan)
         return results
+
+    def _bind_variables(self, plan: Plan, first: int) -> None:
+        """Enter the variables' buffers; those to be updated get a fresh buffer if someone still looks at the old one."""
+        plan.bind(first, [b.payload.writable_buffer() if w else b.payload._data for b, w in self._variables])
+        plan.epoch = variable_epoch()
 
     def _execute(self, plan: Plan) -> None:
         threads = (self.num_threads or gang.get_num_threads()) if plan.parallel else 1
@@ -158,7 +175,7 @@ class Native:
                 self._host_step(segment, plan)
             else:
                 segment.run(threads)
-                if self._status[0]:
+                if self._can_fail and self._status[0]:
                     self._fail(plan)
 
     def _host_step(self, step: HostStep, plan: Plan) -> None:
@@ -206,8 +223,14 @@ class Native:
         plan.table[0] = self._status.ctypes.data
         for buffer, offset in plan.offsets.items():
             plan.table[buffer.index] = base + offset
-        for buffer, array in self._constants:
+        for buffer, array in (*self._constants, *self._host):
             plan.table[buffer.index] = array.ctypes.data
+
+
+def _can_fail(kernel: Any) -> bool:
+    """Whether a kernel reports through the status buffer."""
+    loop = getattr(kernel, "epilogue", kernel)
+    return isinstance(kernel, LibraryKernel) or any(isinstance(v, Indirect) for v in getattr(loop, "body", ()))
 
 
 def _size_sources(program: Program) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.core.dims import Dim, Shape, Size, product
+from graphflow.core.dims import Dim, Shape, Size, product, shape_str
 from graphflow.core.dtypes import as_dtype
 from graphflow.core.errors import CompileError, at_line
 from graphflow.core.view import View
@@ -254,10 +254,25 @@ class Fuser:
         """The group the node can join, if any. ``axes``: the axes it reduces, None for an elementwise op."""
         shape = node.aval.shape if axes is None else node.inputs[0].aval.shape
         for group in self._candidates(node):
-            ready = all(n in group.members or self._ready(n) < group.number for n in node.inputs)
-            if ready and self._fits(group, node, shape, axes):
+            if not all(n in group.members or self._ready(n) < group.number for n in node.inputs):
+                group.kernel.why = group.kernel.why or f"{node.op.name} also needs a later kernel's result"
+            elif self._fits(group, node, shape, axes):
                 return group
+            else:
+                group.kernel.why = group.kernel.why or self._why_not(group, node, shape, axes)
         return None
+
+    def _why_not(self, group: Group, node: Node, shape: Shape, axes: tuple[int, ...] | None) -> str:
+        name, kernel = node.op.name, group.kernel
+        if len(kernel.body) > MAX_BODY:
+            return f"{name} left out: the kernel has {len(kernel.body)} values already"
+        if axes is not None and group.contract is not None:
+            return f"{name} left out: it reduces what a matrix product just made"
+        if axes is not None and group.fixed_axes and kernel.reduced != axes:
+            return f"{name} left out: it reduces axes {axes}, this kernel axes {kernel.reduced}"
+        if shape != kernel.shape:
+            return f"{name} left out: it walks {shape_str(shape)}, this kernel {shape_str(kernel.shape)}"
+        return f"{name} left out: it would walk the rows once more"
 
     def _candidates(self, node: Node) -> list[Group]:
         """Groups that hold one of the node's operands, or read one already; newest first."""
@@ -586,6 +601,7 @@ class Fuser:
             return kernel  # type: ignore[no-any-return]
         if kernel.contract is not None:
             kernel.contract.nodes = kernel.kernel.nodes
+            kernel.contract.why = kernel.kernel.why
             return kernel.contract
         return kernel.kernel
 
