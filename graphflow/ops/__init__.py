@@ -17,6 +17,7 @@ FAMILIES = (
     "reduce",
     "creation",
     "picking",
+    "masks",
     "indexing",
     "matrices",
     "linalg",

@@ -14,13 +14,13 @@ import numpy as np
 from graphflow.core.aval import AVal
 from graphflow.core.dims import Dim, Shape, Size, broadcast_shapes, normalize_axis, product, same_size, shape_str
 from graphflow.core.dispatch import apply
-from graphflow.core.dtypes import DType, as_dtype, bool_, default_float, int64
+from graphflow.core.dtypes import bool_, float32, int64
 from graphflow.core.errors import DTypeError, IndexingError, ShapeError, at_line, user_origin
 from graphflow.core.op import Op, Sample
 from graphflow.ops.creation import beside, filled_like, iota, zeros
 from graphflow.ops.define import cast, primitive, promote, public
 from graphflow.ops.elementwise import needs_gradient, where
-from graphflow.ops.movement import broadcast_to, expand_dims, reshape, strided
+from graphflow.ops.movement import broadcast_to, reshape, strided
 from graphflow.ops.special import size_of
 from graphflow.tensor import Array, Operators, Tensor, as_tensor
 
@@ -43,8 +43,8 @@ def checked(index: Array, size: int, axis: int) -> Array:
 
 # -- take --------------------------------------------------------------------------------------------------------------
 def _take_infer(x: AVal, indices: AVal, axis: int) -> AVal:
-    if not indices.dtype.is_int:
-        raise DTypeError(f"indices must be integers, got {indices.dtype}")
+    if indices.dtype is not int64:
+        raise DTypeError(f"indices must be int64, got {indices.dtype}")
     return AVal(x.shape[:axis] + indices.shape + x.shape[axis + 1 :], x.dtype)
 
 
@@ -105,8 +105,8 @@ def index_select(x: Any, dim: int, index: Any) -> Tensor:
 
 # -- scatter -----------------------------------------------------------------------------------------------------------
 def _scatter_infer(x: AVal, indices: AVal, updates: AVal, axis: int) -> AVal:
-    if not indices.dtype.is_int:
-        raise DTypeError(f"indices must be integers, got {indices.dtype}")
+    if indices.dtype is not int64:
+        raise DTypeError(f"indices must be int64, got {indices.dtype}")
     if updates.dtype is not x.dtype:
         raise DTypeError(f"updates are {updates.dtype}, the tensor is {x.dtype}; cast one with .astype")
     want = x.shape[:axis] + indices.shape + x.shape[axis + 1 :]
@@ -195,7 +195,15 @@ SCATTER: dict[str, Op] = {
 
 
 def scatter_into(x: Tensor, indices: Tensor, updates: Tensor, axis: int, mode: str) -> Tensor:
-    """x with ``updates`` combined into the places ``indices`` of an axis; shapes as ``take`` gives them."""
+    """x with ``updates`` combined into the places ``indices`` of an axis; shapes as ``take`` gives them.
+
+    16-bit floats are combined in float32 and rounded at the end.
+    """
+    if x.dtype.is_float and x.dtype.bits == 16 and updates.dtype is x.dtype:
+        wide = scatter_into(cast(x, float32), indices, cast(updates, float32), axis, mode)
+        return cast(wide, x.dtype)
+    if x.dtype is bool_ and mode in ("add", "mul"):
+        raise DTypeError(at_line(f"a bool tensor cannot be updated by {mode}; use set, min or max", user_origin()))
     return apply(SCATTER[mode], (x, indices, updates), {"axis": axis})  # type: ignore[no-any-return]
 
 
@@ -329,65 +337,3 @@ def index_add(x: Any, dim: int, index: Any, source: Any) -> Tensor:
     """
     x, source = promote(x, source)
     return scatter_into(x, as_index(index), source, normalize_axis(dim, x.ndim), "add")
-
-
-# -- masks and classes -------------------------------------------------------------------------------------------------
-@public
-def one_hot(x: Any, num_classes: int = -1, *, axis: int = -1, dtype: Any = None) -> Tensor:
-    """A new axis of ``num_classes``: 1 where the class is x, else 0 (float32 by default; all 0 for other numbers).
-
-    Without ``num_classes`` it is the largest class + 1, which needs a concrete x.
-
-    >>> import graphflow as gf
-    >>> gf.one_hot(gf.tensor([1, 0]), 3).tolist()
-    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
-    """
-    x = as_index(x)
-    if not isinstance(num_classes, Dim) and num_classes < 0:
-        classes = x._concrete("one_hot without num_classes", "one_hot(x, num_classes)")
-        num_classes = int(classes.max(initial=-1)) + 1
-    where_ = normalize_axis(axis, x.ndim + 1)
-    shape = tuple(num_classes if a == where_ else 1 for a in range(x.ndim + 1))
-    with beside(x):
-        same = expand_dims(x, where_) == iota(shape, where_)
-    kind: DType = default_float if dtype is None else as_dtype(dtype)
-    return cast(same, kind)
-
-
-@public(methods=("masked_fill",))
-def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
-    """x with ``value`` where the mask is true (PyTorch).
-
-    >>> import graphflow as gf
-    >>> gf.tensor([1.0, 2.0]).masked_fill(gf.tensor([True, False]), 0.0).tolist()
-    [0.0, 2.0]
-    """
-    x = as_tensor(x)
-    return where(mask, as_tensor(value, like=x.dtype), x)
-
-
-@public(methods=("nonzero",))
-def nonzero(x: Any, /) -> tuple[Tensor, ...]:
-    """The coordinates of the elements that are not zero, an int64 tensor for each axis. Needs a concrete tensor.
-
-    >>> import graphflow as gf
-    >>> [t.tolist() for t in gf.nonzero(gf.tensor([[0, 5], [6, 0]]))]
-    [[0, 1], [1, 0]]
-    """
-    x = as_tensor(x)
-    if x.ndim == 0:
-        raise ShapeError(at_line("nonzero needs a tensor of rank 1 or more", user_origin()))
-    data = x._concrete("gf.nonzero, whose result's size depends on", "gf.where, or a mask multiplied in")
-    return tuple(Tensor(i) for i in np.nonzero(data if x.dtype is bool_ else data != 0))
-
-
-@public(methods=("argwhere",))
-def argwhere(x: Any, /) -> Tensor:
-    """The coordinates of the elements that are not zero, a row for each. Needs a concrete tensor.
-
-    >>> import graphflow as gf
-    >>> gf.argwhere(gf.tensor([[0, 5], [6, 0]])).tolist()
-    [[0, 1], [1, 0]]
-    """
-    data = as_tensor(x)._concrete("gf.argwhere, whose result's size depends on", "gf.where, or a mask multiplied in")
-    return Tensor(np.argwhere(data))

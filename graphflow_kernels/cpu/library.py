@@ -1,0 +1,253 @@
+"""Kernels written by hand, as Python that Numba compiles: scatter, argsort, cumulative sums, searchsorted.
+
+``KERNELS[name](dtypes, params)`` makes the function ``kernel(table, args, begin, end, scratch)`` for operands and a
+result of given dtypes; ``params`` are what the op's record says (axis, ranks). Kernels neither allocate nor raise.
+
+All buffers are whole and row-major. The arguments of a kernel with k operands are
+
+    [operand 0 .. operand k-1, result, status, node, *shape of operand 0, .., *shape of operand k-1, *shape of result]
+
+where the first k + 2 are numbers of buffers in ``table``. ``status`` is an int64 buffer: on an index out of range a
+kernel writes ``node`` to status[0] and the index to status[1], and goes on with the nearest index inside.
+
+The work is split into ``chunks(name, shapes)`` chunks; a kernel finds the bounds of its chunks by the same rule, so the
+split depends on sizes alone and each element is computed in one fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+Kernel = Callable[[int, int, int, int, int], None]
+Params = Mapping[str, Any]
+
+KERNELS: dict[str, Callable[[Sequence[str], Params], Kernel]] = {}
+
+GRAIN = 32768  # elements read or written that are worth a chunk
+MOST = 64  # chunks
+_SET, _ADD, _MUL, _MIN, _MAX = range(5)
+
+
+def chunks(name: str, shapes: Sequence[Sequence[int]]) -> int:
+    """The number of chunks of a call, given the shapes of its operands and its result. Needs no compiler."""
+    sizes = [_product(s) for s in shapes]
+    if name == "argsort":
+        return _parts(sizes[0] * 8)
+    if name == "searchsorted":
+        return _parts(sizes[1] * 8)
+    if name.startswith("scatter"):
+        return _parts(sizes[0] + sizes[2])
+    return _parts(sizes[0])
+
+
+def _product(sizes: Sequence[int]) -> int:
+    out = 1
+    for size in sizes:
+        out *= size
+    return out
+
+
+def _parts(work: int) -> int:
+    return max(1, min(MOST, work // GRAIN))
+
+
+@cache
+def _pointer() -> Any:
+    """``at(address, dtype)``: a pointer to numbers of a type, which Numba indexes like an array."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def at(typing_context: Any, address: Any, dtype: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(dtype.dtype)(address, dtype), generate
+
+    return at
+
+
+def _storage(dtype: str) -> Any:
+    """The NumPy type a kernel computes with; a bool is a byte."""
+    if dtype in ("float16", "bfloat16"):
+        raise TypeError(f"library kernels compute in 32 or 64 bits, got {dtype}: cast before the op")
+    return np.uint8 if dtype == "bool" else getattr(np, dtype)
+
+
+def _kernel(*names: str) -> Callable[[Any], Any]:
+    def add(make: Any) -> Any:
+        for name in names:
+            KERNELS[name] = lambda dtypes, params, name=name: make(name, [_storage(d) for d in dtypes], params)
+        return make
+
+    return add
+
+
+@_kernel("scatter_set", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
+def _scatter(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
+    """A chunk owns some rows of the result and applies the updates that fall into them, in order."""
+    at, dtype = _pointer(), dtypes[0]
+    axis, rank, index_rank = params["axis"], params["rank"], params["index_rank"]
+    mode = {"set": _SET, "add": _ADD, "mul": _MUL, "min": _MIN, "max": _MAX}[name.partition("_")[2]]
+
+    def scatter(table: int, args: int, begin: int, end: int, scratch: int) -> None:
+        a, t = at(args, np.int64), at(table, np.int64)
+        x, index, updates, out = at(t[a[0]], dtype), at(t[a[1]], np.int64), at(t[a[2]], dtype), at(t[a[3]], dtype)
+        status, node = at(t[a[4]], np.int64), a[5]
+        outer, n, inner, count = 1, a[6 + axis], 1, 1
+        for i in range(axis):
+            outer *= a[6 + i]
+        for i in range(axis + 1, rank):
+            inner *= a[6 + i]
+        for i in range(index_rank):
+            count *= a[6 + rank + i]
+        parts = max(1, min(MOST, (outer * n * inner + outer * count * inner) // GRAIN))
+        if begin == 0:
+            for k in range(count):
+                if index[k] < -n or index[k] >= n:
+                    status[0], status[1] = node, index[k]
+        rows = outer * n
+        first, last = rows * begin // parts, rows * end // parts
+        for i in range(first * inner, last * inner):
+            out[i] = x[i]
+        if first == last:
+            return
+        for o in range(first // n, (last - 1) // n + 1):
+            for k in range(count):
+                j = index[k]
+                if j < 0:
+                    j += n
+                row = o * n + min(max(j, 0), n - 1)
+                if first <= row < last:
+                    for i in range(inner):
+                        u, v = updates[(o * count + k) * inner + i], out[row * inner + i]
+                        if mode == _ADD:
+                            u = dtype(v + u)
+                        elif mode == _MUL:
+                            u = dtype(v * u)
+                        elif mode == _MIN:
+                            u = u if u < v or u != u else v
+                        elif mode == _MAX:
+                            u = u if u > v or u != u else v
+                        out[row * inner + i] = u
+
+    return scatter
+
+
+@_kernel("cumsum", "cumprod")
+def _cumulative(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
+    """A chunk owns some lines along the axis; neighbouring lines go in step, so that memory is read in order."""
+    at, dtype = _pointer(), dtypes[0]
+    axis, rank = params["axis"], params["rank"]
+    is_sum = name == "cumsum"
+
+    def cumulative(table: int, args: int, begin: int, end: int, scratch: int) -> None:
+        a, t = at(args, np.int64), at(table, np.int64)
+        x, out = at(t[a[0]], dtype), at(t[a[1]], dtype)
+        outer, n, inner = 1, a[4 + axis], 1
+        for i in range(axis):
+            outer *= a[4 + i]
+        for i in range(axis + 1, rank):
+            inner *= a[4 + i]
+        parts = max(1, min(MOST, outer * n * inner // GRAIN))
+        lines = outer * inner
+        first, last = lines * begin // parts, lines * end // parts
+        if first == last or n == 0:
+            return
+        for o in range(first // inner, (last - 1) // inner + 1):
+            start, stop = max(first - o * inner, 0), min(last - o * inner, inner)
+            base = o * n * inner
+            for i in range(base + start, base + stop):
+                out[i] = x[i]
+            for _ in range(1, n):
+                base += inner
+                for i in range(base + start, base + stop):
+                    out[i] = dtype(out[i - inner] + x[i]) if is_sum else dtype(out[i - inner] * x[i])
+
+    return cumulative
+
+
+@_kernel("searchsorted")
+def _searchsorted(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
+    """Binary search of each value in a sorted vector; NaN counts as greater than everything."""
+    at, dtype = _pointer(), dtypes[0]
+    rank, right = params["rank"], params["right"]
+
+    def searchsorted(table: int, args: int, begin: int, end: int, scratch: int) -> None:
+        a, t = at(args, np.int64), at(table, np.int64)
+        x, values, out = at(t[a[0]], dtype), at(t[a[1]], dtype), at(t[a[2]], np.int64)
+        n, count = a[5], 1
+        for i in range(rank):
+            count *= a[6 + i]
+        parts = max(1, min(MOST, count * 8 // GRAIN))
+        for i in range(count * begin // parts, count * end // parts):
+            v = values[i]
+            low, high = 0, n
+            while low < high:
+                middle = (low + high) // 2
+                m = x[middle]
+                if right:
+                    before = not (v < m or (m != m and v == v))
+                else:
+                    before = m < v or (v != v and m == m)
+                if before:
+                    low = middle + 1
+                else:
+                    high = middle
+            out[i] = low
+
+    return searchsorted
+
+
+@_kernel("argsort")
+def _argsort(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
+    """Heapsort of the positions in each row by (value, position), which makes it stable without more memory.
+
+    NaN counts as greater than everything.
+    """
+    at, dtype = _pointer(), dtypes[0]
+    rank = params["rank"]
+
+    def argsort(table: int, args: int, begin: int, end: int, scratch: int) -> None:
+        a, t = at(args, np.int64), at(table, np.int64)
+        x, out = at(t[a[0]], dtype), at(t[a[1]], np.int64)
+        n, rows = a[4 + rank - 1], 1
+        for i in range(rank - 1):
+            rows *= a[4 + i]
+        parts = max(1, min(MOST, rows * n * 8 // GRAIN))
+        for row in range(rows * begin // parts, rows * end // parts):
+            base = row * n
+            for i in range(n):
+                out[base + i] = i
+            for step in range(n // 2 + max(0, n - 1)):
+                # First each inner node sinks, which makes a heap; then the greatest goes behind it, again and again.
+                if step < n // 2:
+                    node, size = n // 2 - 1 - step, n
+                    item = out[base + node]
+                else:
+                    node, size = 0, n - 1 - (step - n // 2)
+                    item = out[base + size]
+                    out[base + size] = out[base]
+                v = x[base + item]
+                while True:
+                    child = 2 * node + 1
+                    if child >= size:
+                        break
+                    c = out[base + child]
+                    w = x[base + c]
+                    if child + 1 < size:
+                        d = out[base + child + 1]
+                        u = x[base + d]
+                        if w < u or (u != u and w == w) or ((w == u or (w != w and u != u)) and c < d):
+                            child, c, w = child + 1, d, u
+                    if not (v < w or (w != w and v == v) or ((v == w or (v != v and w != w)) and item < c)):
+                        break
+                    out[base + node] = c
+                    node = child
+                out[base + node] = item
+
+    return argsort
