@@ -40,10 +40,8 @@ ALLOWED_IN_FUNCTIONS: dict[tuple[str, str], str] = {
     ("graphflow.tensor", "graphflow"): "Tensor.__array_namespace__ gives the package",
     ("graphflow.tensor", "graphflow.autograd"): "Tensor.backward is a front door to autograd",
     ("graphflow.tensor", "graphflow.runtime.session"): "Tensor.eval is a front door to the Session",
-    (
-        "graphflow.ir.graph",
-        "graphflow.trace.recorder",
-    ): "`with graph:` is a front door to the recorder",
+    ("graphflow.ir.graph", "graphflow.passes"): "Graph.optimize is a front door to the passes",
+    ("graphflow.ir.graph", "graphflow.trace.recorder"): "`with graph:` is a front door to the recorder",
     ("graphflow.variable", "graphflow.ir.interpreter"): "a symbolic initial value is computed by the interpreter",
 }
 
