@@ -11,7 +11,7 @@ from llvmlite import ir
 from graphflow.codegen.loops import LoopPlan
 from graphflow.core.dims import Dim, Size
 from graphflow.core.dtypes import DType
-from graphflow.schedule.kernels import Access, Compute, Const, Indirect, Load, Product, Reduce, SizeValue
+from graphflow.schedule.kernels import Access, Compute, Const, Indirect, Load, Reduce, SizeValue
 from graphflow_kernels.cpu import types
 from graphflow_kernels.cpu.scalar import ScalarBuilder
 from graphflow_kernels.cpu.target import Target
@@ -334,9 +334,7 @@ class LoopEmitter:
                 stack.pop()
                 continue
             value = self.kernel.body[i]
-            operands = (
-                value.args if isinstance(value, Compute) else (value.index,) if isinstance(value, Indirect) else ()
-            )
+            operands = _operands(value)
             missing = [a for a in operands if a not in point.values and not self._from_row(a, point)]
             if missing:
                 stack.extend(missing)
@@ -365,8 +363,8 @@ class LoopEmitter:
             return sb.value(cast.ir, cast.dtype)
         if isinstance(value, Indirect):
             return self._indirect(value, point)
-        if isinstance(value, Product):
-            return point.values[0]
+        if isinstance(value, Reduce):  # over axes of size 1, which are no part of the nest
+            return point.values[value.arg]
         args = [point.values[a] for a in value.args]
         attrs: dict[str, Any] = {k: self._attr(v) for k, v in value.attrs}
         if value.op.indexed:
@@ -472,6 +470,12 @@ class LoopEmitter:
             sb.store(value, pointer, index, name, point.mask)
         else:
             sb.store_strided(sb.splat(value), pointer, index, self.size(step), name, point.mask)
+
+
+def _operands(value: Any) -> tuple[int, ...]:
+    if isinstance(value, Compute):
+        return value.args
+    return (value.index,) if isinstance(value, Indirect) else (value.arg,) if isinstance(value, Reduce) else ()
 
 
 def _lanes(plan: LoopPlan, target: Target) -> int:

@@ -1,8 +1,8 @@
 """Binding NumPy arrays to a program's pointer table inside native code.
 
-Asking an array for its address takes Python about a microsecond. A program instead begins with the ``BIND`` kernel, which
-is given ``id(array)`` and reads the data pointer from the array object itself (``PyArrayObject.data``, the first field
-after the object header, part of NumPy's ABI). The field's place is looked for once, and checked.
+Asking an array for its address takes Python about a microsecond. A program instead begins with the ``BIND`` kernel,
+which is given ``id(array)`` and reads the data pointer from the array object itself (``PyArrayObject.data``, the first
+field after the object header, part of NumPy's ABI). The field's place is looked for once, and checked.
 """
 
 from __future__ import annotations

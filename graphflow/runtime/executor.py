@@ -135,7 +135,10 @@ class Native:
         self._bound = [*self.program.inputs, *self.program.results, *variables]
 
     def binding_arguments(self) -> list[int]:
-        """The bind kernel's arguments: how many, then pairs of a buffer's number and its array's id (filled in later)."""
+        """The bind kernel's arguments:
+
+        How many, then pairs of a buffer's number and its array's id (filled in later).
+        """
         return [len(self._bound), *(n for b in self._bound for n in (b.index, 0))]
 
     @property
@@ -164,7 +167,10 @@ class Native:
         return results
 
     def _bind_variables(self, plan: Plan, first: int) -> None:
-        """Enter the variables' buffers; those to be updated get a fresh buffer if someone still looks at the old one."""
+        """Enter the variables' buffers;
+
+        Those to be updated get a fresh buffer if someone still looks at the old one.
+        """
         plan.bind(first, [b.payload.writable_buffer() if w else b.payload._data for b, w in self._variables])
         plan.epoch = variable_epoch()
 
