@@ -73,9 +73,9 @@ class DiskCache:
         """Object code and, for each, those of the wanted `kernels` that it holds; absent kernels are in none."""
         holders: dict[str, list[str]] = {}
         for kernel in kernels:
-            name = _read(os.path.join(self._index, kernel))
-            if name is not None:
-                holders.setdefault(name.decode("ascii", "replace"), []).append(kernel)
+            entry = _read(os.path.join(self._index, kernel))
+            if entry is not None:
+                holders.setdefault(entry.decode("ascii", "replace"), []).append(kernel)
         found = []
         for name, wanted in holders.items():
             code, held = self._load(name)

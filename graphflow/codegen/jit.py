@@ -10,9 +10,11 @@ The kernel ABI is ``void kernel(i8** table, i64* args, i64 begin, i64 end, i8* s
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +24,7 @@ from graphflow.codegen.host import Host, default_num_threads, host
 from graphflow.core.errors import CompileError
 
 Emit = Callable[[Any, str], None]
-_SMALLEST_PART = 30_000
+_SMALLEST_PART = 8_000
 """Characters of LLVM assembly (some 20 ms of compiling) below which a thread of its own does not pay."""
 
 
@@ -74,8 +76,22 @@ def compile_units(units: Iterable[Unit]) -> dict[str, int]:
             missing = [unit for key, unit in wanted.items() if key not in table]
             table.update(_from_disk(missing, machine))
             missing = [unit for unit in missing if unit.key not in table]
-            table.update(_compile(missing, machine))
+            if missing:
+                with _no_garbage_collection():
+                    table.update(_compile(missing, machine))
     return {key: table[key] for key in wanted}
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Numba's import and its IR make many objects that stay: looking for garbage among them is a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _entry(unit: Unit, machine: Host) -> str:
@@ -106,8 +122,6 @@ def _load(code: bytes, units: Sequence[Unit]) -> dict[str, int]:
 def _compile(units: Sequence[Unit], machine: Host) -> dict[str, int]:
     """Compile units together; if that fails, one by one, so that the error names the one it is about."""
     global compiled
-    if not units:
-        return {}
     try:
         objects = _object_files(units, machine)
         addresses = {}
@@ -156,7 +170,7 @@ def _lower(units: Sequence[Unit]) -> dict[str, list[str]]:
     """The LLVM assembly of every unit, by symbol."""
     from graphflow.codegen import numba_target
 
-    emitters = {unit.symbol: _checked(unit) for unit in units if unit.emit is not None}
+    emitters = {unit.symbol: _checked(unit, unit.emit) for unit in units if unit.emit is not None}
     texts = {symbol: [text] for symbol, text in numba_target.lower_batch(emitters).items()} if emitters else {}
     for unit in units:
         if unit.pyfunc is not None:
@@ -164,18 +178,18 @@ def _lower(units: Sequence[Unit]) -> dict[str, list[str]]:
     return texts
 
 
-def _checked(unit: Unit) -> Emit:
+def _checked(unit: Unit, emit: Emit) -> Emit:
     """The unit's emitter; what goes wrong in it is reported with the unit's name."""
 
-    def emit(module: Any, symbol: str) -> None:
+    def checked(module: Any, symbol: str) -> None:
         try:
-            unit.emit(module, symbol)
+            emit(module, symbol)
         except Exception as error:
             raise CompileError(f"kernel {unit} cannot be emitted: {type(error).__name__}: {error}") from error
         if not getattr(module.globals.get(symbol), "blocks", None):
             raise CompileError(f"kernel {unit}: its emitter did not define the function {symbol}")
 
-    return emit
+    return checked
 
 
 def _split(texts: Mapping[str, list[str]]) -> list[dict[str, list[str]]]:

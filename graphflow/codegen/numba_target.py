@@ -38,11 +38,6 @@ from graphflow.codegen.llvm import target_machine
 
 TARGET = "graphflow"
 MAY_RAISE = "raise_in_a_native_kernel"
-_NO_REFERENCE_COUNTS = """
-define void @NRT_incref(ptr %0) alwaysinline { ret void }
-define void @NRT_decref(ptr %0) alwaysinline { ret void }
-"""
-# Kernels work in memory that is not Numba's, which Numba does not count references to. One that allocates is rejected.
 Emit = Callable[[ir.Module, str], None]
 
 _batch: dict[str, Any] = {}
@@ -63,7 +58,7 @@ class TextLibrary(codegen.CodeLibrary):
 
     def add_linking_library(self, library: Any) -> None:
         if library is rtsys.library:
-            self.texts.append(_NO_REFERENCE_COUNTS)
+            self.texts.append(_no_reference_counts())
         elif isinstance(library, TextLibrary):
             self.texts.extend(library.texts)
         else:
@@ -119,7 +114,7 @@ class KernelContext(cpu.CPUContext):
 
     def init(self) -> None:
         self.is32bit = False
-        self._internal_codegen = TextCodegen()
+        self._internal_codegen: Any = TextCodegen()
 
     def refresh(self) -> None:
         self.install_registry(lowering_registry)
@@ -184,11 +179,11 @@ def emit_batch(typing_context: Any) -> Any:
 
 def program() -> None:
     """The function that Numba compiles for every batch."""
-    emit_batch()
+    emit_batch()  # type: ignore[call-arg]  # Numba passes the typing context
 
 
-def _flags() -> compiler.Flags:
-    flags = compiler.Flags()
+def _flags() -> Any:
+    flags: Any = compiler.Flags()
     flags.no_compile = True  # LLVM's part is ours, see graphflow.codegen.llvm
     flags.no_cpython_wrapper = True
     flags.no_cfunc_wrapper = True
@@ -217,6 +212,21 @@ def lower_batch(emitters: Mapping[str, Emit]) -> dict[str, str]:
     finally:
         _batch.clear()
         _texts.clear()
+
+
+@cache
+def _no_reference_counts() -> str:
+    """A stand-in for Numba's run time.
+
+    Kernels work in memory that is not Numba's, to which nobody counts references; one that allocates is rejected.
+    """
+    module = ir.Module()
+    for name in ("NRT_incref", "NRT_decref"):
+        signature = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()])
+        function = ir.Function(module, signature, name)
+        function.attributes.add("alwaysinline")
+        ir.IRBuilder(function.append_basic_block()).ret_void()
+    return str(module)
 
 
 @cache

@@ -281,9 +281,13 @@ def _nap(b: _Writer, naps: ir.Value) -> None:
     b.store(b.select(b.icmp_signed("<", longer, _number(50)), longer, _number(50)), naps)
 
 
+with open(__file__, "rb") as _file:
+    _SOURCE = _file.read()
+
+
 def _unit(name: str, emit: Callable[[ir.Module, str], None]) -> Unit:
-    source = __loader__.get_data(__file__)  # whatever changes in this file changes the key
-    return Unit(digest("driver", name, source), emit, f"driver.{name}")
+    # Whatever changes in this file changes the key; finding it out takes less time than emitting the functions.
+    return Unit(digest("driver", name, _SOURCE), emit, f"driver.{name}")
 
 
 SINGLE = _unit("single", _emit_single)

@@ -77,7 +77,7 @@ class _Scratch(threading.local):
         """Make it at least `nbytes`; the new address."""
         self.size = max(nbytes, 2 * self.size, MINIMUM_SCRATCH)
         self.memory = aligned_empty(self.size)
-        self.address: int = self.memory.ctypes.data
+        self.address = self.memory.ctypes.data
         return self.address
 
 
