@@ -18,19 +18,25 @@ _DEFAULTS: dict[str, Any] = {
     "disabled_passes": (),  # names from gf.passes.names()
 }
 _CHOICES = {"mode": ("compiled", "eager")}
+_COMPILED_IN = ("check_numerics", "optimize", "disabled_passes")  # what a compiled program depends on
 
 
 class _Settings(threading.local):
     def __init__(self) -> None:
-        self.values = dict(_DEFAULTS)
+        self.set(dict(_DEFAULTS))
+
+    def set(self, values: dict[str, Any]) -> None:
+        self.values = values
+        self.eager = values["mode"] == "eager"
+        self.key = tuple(tuple(v) if isinstance(v, list) else v for v in (values[name] for name in _COMPILED_IN))
 
 
-_settings = _Settings()
+current = _Settings()  # this thread's; callers in a hurry read ``current.eager`` and ``current.key``
 
 
 def get(name: str) -> Any:
     """The value of a setting in this thread."""
-    return _settings.values[name]
+    return current.values[name]
 
 
 @contextmanager
@@ -50,9 +56,9 @@ def config(**settings: Any) -> Iterator[None]:
             raise ValueError(f"no setting {name!r}; there are: {', '.join(_DEFAULTS)}")
         if name in _CHOICES and value not in _CHOICES[name]:
             raise ValueError(f"{name} is one of {_CHOICES[name]}, got {value!r}")
-    saved = dict(_settings.values)
-    _settings.values.update(settings)
+    saved = current.values
+    current.set({**saved, **settings})
     try:
         yield
     finally:
-        _settings.values = saved
+        current.set(saved)

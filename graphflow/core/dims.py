@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Union
 
-from graphflow.core.errors import ShapeError, SymbolicDimError, at_line, user_origin
+from graphflow.core.errors import ShapeError, SymbolicDimError, asked_by_user, at_line, user_origin
 
 # An atom is a size's name, or an opaque quotient ("//", dividend Dim, divisor) of an inexact division.
 Atom = Union[str, "tuple[str, Dim, Dim]"]
@@ -89,7 +89,11 @@ class Dim:
 
     # -- identity ---------------------------------------------------------------------------------------------------
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dim) and self.terms == other.terms
+        if isinstance(other, Dim) and self.terms == other.terms:
+            return True
+        if _assumptions.loud and isinstance(other, (Dim, int)) and asked_by_user():
+            raise self._needs_number(f"the comparison with {other}")  # "False" would decide for all later data
+        return False
 
     def __hash__(self) -> int:
         return self._hash
@@ -147,6 +151,13 @@ class Dim:
                     value *= evaluate(atom[1], sizes) // evaluate(atom[2], sizes)
             total += value
         return total
+
+    def as_line(self) -> tuple[str, int, int] | None:
+        """``(name, factor, offset)`` if it is ``factor * name + offset``, else None: what one number can be solved for."""
+        (mono, factor), *rest = self.terms
+        if len(mono) != 1 or not isinstance(mono[0], str) or len(rest) > 1 or (rest and rest[0][0] != ()):
+            return None
+        return mono[0], factor, rest[0][1] if rest else 0
 
     def names(self) -> set[str]:
         """The names of all sizes in it."""
@@ -246,19 +257,25 @@ def product(sizes: Iterable[Size]) -> Size:
 
 class _Assumptions(threading.local):
     sink: list[tuple[Size, Size]] | None = None
+    loud: bool = False  # whether the user's own code may not compare symbolic sizes (under tracing)
 
 
 _assumptions = _Assumptions()
 
 
 @contextmanager
-def collecting_assumptions(sink: list[tuple[Size, Size]]) -> Iterator[None]:
-    """While recording: equalities between symbolic sizes are assumed, noted in ``sink`` and checked when data comes."""
-    saved, _assumptions.sink = _assumptions.sink, sink
+def collecting_assumptions(sink: list[tuple[Size, Size]], *, loud: bool | None = None) -> Iterator[None]:
+    """While recording: equalities between symbolic sizes are assumed, noted in ``sink`` and checked when data comes.
+
+    With ``loud`` (under tracing), a comparison in the user's own code that only data can decide raises SymbolicDimError.
+    """
+    saved = _assumptions.sink, _assumptions.loud
+    _assumptions.sink = sink
+    _assumptions.loud = _assumptions.loud if loud is None else loud
     try:
         yield
     finally:
-        _assumptions.sink = saved
+        _assumptions.sink, _assumptions.loud = saved
 
 
 def same_size(a: Size, b: Size) -> bool:
@@ -332,14 +349,15 @@ def bind_sizes(shape: Shape, actual: tuple[int, ...], sizes: dict[str, int]) -> 
     if len(shape) != len(actual):
         return False
     for size, number in zip(shape, actual, strict=True):
-        if isinstance(size, Dim):
-            name = size.terms[0][0][0] if len(size.terms) == 1 and len(size.terms[0][0]) == 1 else None
-            if isinstance(name, str) and size.terms[0][1] == 1:
-                if sizes.setdefault(name, number) != number:
-                    return False
-            elif size.names() <= sizes.keys() and size.evaluate(sizes) != number:
+        if not isinstance(size, Dim):
+            if size != number:
                 return False
-        elif size != number:
+        elif (line := size.as_line()) is not None:
+            name, factor, offset = line
+            value, rest = divmod(number - offset, factor)
+            if rest or value < 0 or sizes.setdefault(name, value) != value:
+                return False
+        elif size.names() <= sizes.keys() and size.evaluate(sizes) != number:
             return False
     return True
 

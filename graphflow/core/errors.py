@@ -36,6 +36,11 @@ def user_origin() -> Origin | None:
     return None
 
 
+def asked_by_user() -> bool:
+    """Whether the caller of the function that asks was called from outside the graphflow package."""
+    return not sys._getframe(2).f_code.co_filename.startswith(_PACKAGE)
+
+
 def at_line(message: str, origin: Origin | None) -> str:
     """The message with the user's file and line behind it."""
     return f"{message}\n  at {origin} in {origin.function}" if origin else message
@@ -79,6 +84,10 @@ class FeedTypeError(FeedError, TypeError):
 
 class FetchError(GraphFlowError, ValueError):
     """A fetch names nothing in the graph."""
+
+
+class FetchTypeError(FetchError, TypeError):
+    """A fetch of a type that cannot be fetched."""
 
 
 class GraphError(GraphFlowError, ValueError):
