@@ -77,7 +77,10 @@ def _primitive(name: str, ufunc: Any, combine: str, vjp: Any, dtypes: str, empty
     def samples() -> list[Sample]:
         cases = [Sample(((3, 4),), {"axes": (1,)}), Sample(((2, 3, 2),), {"axes": (0, 2)}), Sample(((),), {"axes": ()})]
         if dtypes == "bool":
-            cases = [Sample((np.random.default_rng(0).random(c.args[0]) < 0.7,), c.attrs, grad=False) for c in cases]
+            cases = [
+                Sample((np.asarray(np.random.default_rng(0).random(c.args[0]) < 0.7),), c.attrs, grad=False)
+                for c in cases
+            ]
         return [*cases, Sample(((0, 3),), {"axes": (0,) if empty else (1,)}, grad=False)] if dtypes != "bool" else cases
 
     return primitive(name, "reduce", infer, ref, vjp, combine, samples=samples, dtypes=dtypes, doc=doc)

@@ -138,7 +138,7 @@ def _run_native(graph: Graph, fetches: Sequence[Node], arrays: Sequence[Any]) ->
 
     pure, inputs = functionalize(fetches, graph.inputs)
     pure.updates = []
-    return make_executable(pure, inputs).run([np.ascontiguousarray(a) for a in arrays])
+    return make_executable(pure, inputs).run([np.asarray(a, order="C") for a in arrays])
 
 
 def _first_wrong_node(
