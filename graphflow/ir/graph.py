@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from graphflow.core import dispatch
@@ -80,8 +80,9 @@ class Graph:
         self.outputs: list[Node] = []
         self.updates: list[tuple[Any, Node]] = []
         self.assumptions: list[tuple[Size, Size]] = []
+        self.created: list[Any] = []  # variables made inside ``with graph:``
         self._recorder: Any = None
-        self.structure: Any = None  # how outputs nest in the traced function's return value
+        self.structure: Any = None  # what the traced function returned, with symbolic tensors: fetch it as it is
         self._names: dict[str, int] = {}
         self._by_name: dict[str, Node] = {}
         self._control: tuple[Node, ...] = ()
@@ -132,16 +133,21 @@ class Graph:
         return node
 
     def _unique(self, name: str) -> str:
-        """The name itself, or with the next free number behind it."""
+        """The name itself, or with the next free number behind it; taken from now on."""
+        unique = self.next_name(name)
+        if unique != name:
+            self._names[name] = int(unique.rpartition("_")[2])  # where the next search starts
+        self._names[unique] = 0
+        return unique
+
+    def next_name(self, name: str) -> str:
+        """The name that the next node called ``name`` gets: ``name``, ``name_1``, ``name_2``..."""
         count = self._names.get(name)
         if count is None:
-            self._names[name] = 0
             return name
         count += 1
         while f"{name}_{count}" in self._names:
             count += 1
-        self._names[name] = count
-        self._names[f"{name}_{count}"] = 0
         return f"{name}_{count}"
 
     def finalize(self) -> None:
@@ -153,10 +159,17 @@ class Graph:
         return self._finalized
 
     @contextmanager
-    def control_dependencies(self, nodes: Iterable[Node]) -> Iterator[None]:
-        """Nodes recorded inside the block run after ``nodes``."""
+    def control_dependencies(self, nodes: Iterable[Any] | None) -> Iterator[None]:
+        """Nodes recorded inside the block run after ``nodes`` (nodes, symbolic tensors or operations).
+
+        None forgets the dependencies of the blocks around. Raises GraphError for a node of another graph.
+        """
         saved = self._control
-        self._control = (*saved, *nodes)
+        found = [getattr(n, "_node", n) for n in nodes] if nodes is not None else []
+        for node in found:
+            if not isinstance(node, Node) or node.graph is not self:
+                raise GraphError(at_line(f"control dependency {node!r} is not in graph {self.name!r}", user_origin()))
+        self._control = (*saved, *found) if nodes is not None else ()
         try:
             yield
         finally:
@@ -173,18 +186,17 @@ class Graph:
 
     # -- use as the recording target --------------------------------------------------------------------------------
     def __enter__(self) -> Graph:
-        stack = self._entered.__dict__.setdefault("stack", [])
-        context = dispatch.recording(self.recorder)
-        context.__enter__()
-        stack.append((context, self.recorder))
+        context = ExitStack()
+        context.enter_context(dispatch.recording(self.recorder))
+        context.enter_context(collecting_assumptions(self.assumptions, loud=False))
+        self._entered.__dict__.setdefault("stack", []).append(context)
         return self
 
     def __exit__(self, *exc: Any) -> None:
         stack = self._entered.__dict__.get("stack", [])
         if not stack or dispatch.state.recorder is not self.recorder:
             raise GraphError("graph contexts must be left in the reverse order in which they were entered")
-        context, _ = stack.pop()
-        context.__exit__(*exc)
+        stack.pop().__exit__(*exc)
 
     as_default = lambda self: self
 
@@ -206,13 +218,24 @@ class Graph:
             close = difflib.get_close_matches(base, self._by_name, 3)
             hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
             raise FetchError(f"graph {self.name!r} has nothing named {base!r}{hint}")
-        if index not in ("", "0"):
-            raise FetchError(f"{base!r} has one output, {base}:0; there is no {name!r}")
+        outputs = len(node.aval) if isinstance(node.aval, tuple) else 1
+        if index and not (index.isdecimal() and int(index) < outputs):
+            listed = ", ".join(f"{base}:{i}" for i in range(outputs))
+            raise FetchError(f"there is no {name!r}; {base!r} has {outputs} output{'s' * (outputs > 1)}: {listed}")
+        if isinstance(node.aval, tuple):
+            parts = [n for n in self.nodes if n.op.name == "tuple_get" and n.inputs[0] is node]
+            return next(n for n in parts if n.attrs["index"] == int(index or 0))
         return node
 
+    def get_tensor_by_name(self, name: str) -> Any:
+        """The symbolic tensor called ``name`` (TensorFlow's spelling). Raises FetchError with close names."""
+        from graphflow.tensor import Tensor
+
+        return Tensor(None, self.find(name))
+
     def variables(self) -> list[Any]:
-        """The variables that the graph reads or assigns, in order of first use."""
-        seen: dict[int, Any] = {}
+        """The variables made inside ``with graph:``, then the others that it reads or assigns, in order of first use."""
+        seen: dict[int, Any] = {id(v): v for v in self.created}
         for node in self.nodes:
             variable = node.attrs.get("variable")
             if variable is not None:

@@ -1,0 +1,115 @@
+"""Movement ops: chains of them become one, and those that move nothing go. Casts are treated alike."""
+
+from __future__ import annotations
+
+from graphflow.core.dtypes import DType, bfloat16, float16, float32, float64
+from graphflow.ir.graph import Node
+from graphflow.passes.engine import Match, Rules
+
+_MANTISSA = {bfloat16: 8, float16: 11, float32: 24, float64: 53}  # bits, the hidden one included
+
+
+def holds(wide: DType, narrow: DType) -> bool:
+    """Whether ``wide`` has a place for every value of ``narrow``.
+
+    >>> from graphflow.core.dtypes import float32, int16, int32
+    >>> holds(float32, int16), holds(float32, int32)
+    (True, False)
+    """
+    if wide is narrow or narrow.kind == "bool":
+        return True
+    if wide.is_float:
+        if narrow.is_float:
+            return wide.bits > narrow.bits
+        return narrow.is_int and narrow.bits - (narrow.kind == "int") <= _MANTISSA[wide]
+    if not (wide.is_int and narrow.is_int):
+        return False
+    return wide.bits > narrow.bits and (wide.kind == "int" or narrow.kind == "uint")
+
+
+def _unmoved(m: Match) -> Node | None:
+    """For ops that leave everything in its place if they leave the shape and dtype as it is."""
+    return m.x if m.x.aval == m.root.aval else None
+
+
+def _unpermuted(m: Match) -> Node | None:
+    return m.x if m.root.attrs["axes"] == tuple(range(m.x.aval.ndim)) else None
+
+
+def _uncut(m: Match) -> Node | None:
+    return m.x if m.x.aval == m.root.aval and all(k == 1 for k in m.root.attrs["steps"]) else None
+
+
+def _permute_of_permute(m: Match) -> Node:
+    inner = m.p.attrs["axes"]
+    return m.make("permute", m.x, axes=tuple(inner[a] for a in m.root.attrs["axes"]))
+
+
+def _slice_of_slice(m: Match) -> Node:
+    inner, outer = m.s.attrs, m.root.attrs
+    starts = tuple(a + k * b for a, k, b in zip(inner["starts"], inner["steps"], outer["starts"]))
+    steps = tuple(a * b for a, b in zip(inner["steps"], outer["steps"]))
+    return m.make("slice", m.x, starts=starts, sizes=outer["sizes"], steps=steps)
+
+
+def _cast_of_cast(m: Match) -> Node | None:
+    source, between, target = m.x.aval.dtype, m.c.aval.dtype, m.root.aval.dtype
+    # What a float out of an integer's range becomes is not defined, so where that can happen casts are left alone.
+    to_int = target.is_int and (source.is_float or (between.is_float and not holds(target, source)))
+    if to_int or not holds(between, source):
+        return None
+    return m.make("cast", m.x, dtype=target)
+
+
+def _added_axes(m: Match) -> Node | None:
+    """A broadcast adds axes in front by itself."""
+    lead = m.r.aval.ndim - m.x.aval.ndim
+    if lead < 0 or m.r.aval.shape != (1,) * lead + m.x.aval.shape:
+        return None
+    return m.make("broadcast_to", m.x, shape=m.root.aval.shape)
+
+
+def _reshape_of_broadcast(m: Match) -> Node | None:
+    """A reshape that only adds or drops axes of size 1 can come before the broadcast."""
+    wide, target = m.b.aval.shape, m.root.aval.shape
+    if m.x.aval.shape == ():
+        return m.make("broadcast_to", m.x, shape=target)
+    narrow = (1,) * (len(wide) - m.x.aval.ndim) + m.x.aval.shape
+    sources = [n for n, w in zip(narrow, wide) if w != 1]
+    if [w for w in wide if w != 1] != [t for t in target if t != 1]:
+        return None
+    shape = tuple(1 if t == 1 else sources.pop(0) for t in target)
+    return m.make("broadcast_to", m.make("reshape", m.x, shape=shape), shape=target)
+
+
+def _permute_of_broadcast(m: Match) -> Node | None:
+    if m.x.aval.shape == ():
+        return m.make("broadcast_to", m.x, shape=m.root.aval.shape)
+    if m.x.aval.ndim != m.root.aval.ndim:
+        return None
+    return m.make("broadcast_to", m.make("permute", m.x, axes=m.root.attrs["axes"]), shape=m.root.aval.shape)
+
+
+def _slice_of_broadcast(m: Match) -> Node | None:
+    return m.make("broadcast_to", m.x, shape=m.root.aval.shape) if m.x.aval.shape == () else None
+
+
+VIEWS = Rules(
+    ("stop_gradient(x)", "x"),  # gradients were taken when the graph was recorded
+    ("reshape(x)", _unmoved),
+    ("broadcast_to(x)", _unmoved),
+    ("cast(x)", _unmoved),
+    ("pad(x)", _unmoved),
+    ("concat(x)", "x"),
+    ("permute(x)", _unpermuted),
+    ("slice(x)", _uncut),
+    ("reshape(reshape(x))", lambda m: m.make("reshape", m.x, shape=m.root.aval.shape)),
+    ("broadcast_to(broadcast_to(x))", lambda m: m.make("broadcast_to", m.x, shape=m.root.aval.shape)),
+    ("permute(p:permute(x))", _permute_of_permute),
+    ("slice(s:slice(x))", _slice_of_slice),
+    ("cast(c:cast(x))", _cast_of_cast),
+    ("broadcast_to(r:reshape(x))", _added_axes),
+    ("reshape(b:broadcast_to(x))", _reshape_of_broadcast),
+    ("permute(broadcast_to(x))", _permute_of_broadcast),
+    ("slice(broadcast_to(x))", _slice_of_broadcast),
+)
