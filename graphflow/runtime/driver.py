@@ -2,7 +2,8 @@
 
 A program is data. Its header (i64 words) is ``instructions, count, table``, an instruction is
 ``function, args, nchunks, flags``. Thread t of T does chunks [t*nchunks/T, (t+1)*nchunks/T) of each instruction, thread
-0 does those of one chunk; where bit 0 of the flags is set, all threads first wait for each other.
+0 does those of one chunk; where bit 0 of the flags is set, all threads first wait for each other; where bit 1 is set
+and the first buffer's first word (the status) is not 0, the program ends there, before anything is overwritten.
 
 The gang's control block is an array of i64 words, shared with `graphflow.runtime.gang`. Launching a program writes
 what is to be done and then bumps the word of each worker's slot. A worker looks at that word for some tens of
@@ -139,15 +140,25 @@ def _walk(b: _Writer, program: ir.Value, scratch: ir.Value, gang: tuple[ir.Value
         args = b.inttoptr(b.get(words, 1), _words)
         chunks = b.get(words, 2)
         if gang is None:
+            _stop_on_failure(b, words, table, instruction, end)
             b.call(function, [table, args, _number(0), chunks, scratch])
         else:
             control, thread, threads = gang
             with b.if_then(b.trunc(b.get(words, 3), _i1)):
                 _barrier(b, control, threads, barriers)
+            _stop_on_failure(b, words, table, instruction, end)
             first, last = _share(b, chunks, thread, threads)
             with b.if_then(b.icmp_signed("<", first, last)):
                 b.call(function, [table, args, first, last, scratch])
         b.store(b.add(b.load(instruction), _number(4 * WORD)), instruction)
+
+
+def _stop_on_failure(b: _Writer, words: ir.Value, table: ir.Value, instruction: ir.Value, end: ir.Value) -> None:
+    """Where bit 1 of the flags is set and a kernel has reported a failure, make this instruction the last one."""
+    with b.if_then(b.trunc(b.lshr(b.get(words, 3), _number(1)), _i1)):
+        status = b.get(b.bitcast(b.load(table), _words), 0)
+        with b.if_then(b.icmp_unsigned("!=", status, _number(0))):
+            b.store(b.sub(end, _number(4 * WORD)), instruction)
 
 
 def _share(b: _Writer, chunks: ir.Value, thread: ir.Value, threads: ir.Value) -> tuple[ir.Value, ir.Value]:

@@ -29,7 +29,7 @@ from graphflow.ir.graph import Graph, Node
 from graphflow.ir.interpreter import check_assumptions, evaluate
 from graphflow.runtime import gang
 from graphflow.runtime.binding import bind_unit
-from graphflow.runtime.native import BARRIER, NativeProgram, aligned_empty
+from graphflow.runtime.native import BARRIER, STOP, NativeProgram, aligned_empty
 from graphflow.runtime.native import Instruction as Call
 from graphflow.schedule.describe import describe
 from graphflow.schedule.fusion import schedule
@@ -57,13 +57,14 @@ class Interpreted:
     def __init__(self, graph: Graph, inputs: Sequence[Node]) -> None:
         self.graph = graph
         self.inputs = list(inputs)
-        self._fetches = [*graph.outputs, *(n for _, n in graph.updates)]
+        effects = [n for n in graph.nodes if n.op.kind == "effect"]  # prints and checks that no output needs
+        self._fetches = [*graph.outputs, *(n for _, n in graph.updates), *effects]
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         feeds = dict(zip(self.inputs, arrays, strict=True))
         values = evaluate(self._fetches, feeds, commit=False) if self._fetches else []
         count = len(self.graph.outputs)
-        for (variable, _), value in zip(self.graph.updates, values[count:], strict=True):
+        for (variable, _), value in zip(self.graph.updates, values[count:]):
             variable._store(np.ascontiguousarray(value).reshape(variable.shape))
         return values[:count]
 
@@ -81,17 +82,23 @@ class Plan:
         self.segments: list[Any] = []
         self.outputs = [(self.shapes[b], b.dtype.np) for b in program.results]
         self.parallel = False
-        calls = [Call(owner.addresses[owner.bind.key], owner.binding_arguments(), 1)]
+        bind = owner.addresses[owner.bind.key]
+        calls = [Call(bind, owner.binding_arguments(), 1)]
+        stopped = not owner.can_fail
         for step in owner.instructions:
             if isinstance(step, HostStep):
                 self._close(calls)
                 self.segments.append(step)
                 continue
+            if not stopped and any(b.kind == "variable" for b in step.kernel.writes()):
+                calls.append(Call(bind, [0], 1, BARRIER | STOP))  # before the first variable is overwritten
+                stopped = True
             arguments, chunks = step.arguments(ids, sizes)
             if chunks:
-                alone = chunks == 1 and (not calls or calls[-1].nchunks == 1)  # thread 0 follows thread 0
+                alone = chunks == 1 and calls and calls[-1].nchunks == 1 and not calls[-1].flags & STOP
                 calls.append(Call(owner.addresses[step.unit.key], arguments, chunks, 0 if alone else BARRIER))
                 self.parallel |= chunks > 1
+            stopped = stopped and not _can_fail(step.kernel)
         self._close(calls)
         self.binding = self.segments[0].args[0]
         self.epoch = -1
@@ -131,7 +138,7 @@ class Native:
         self._variables = [(b, b in written) for b in variables]
         self._host = [(b, np.zeros(1, b.dtype.np)) for b in self.program.buffers if b.kind == "host"]
         self._constants = [(b, _aligned_copy(b.payload)) for b in self.program.buffers if b.kind == "constant"]
-        self._can_fail = any(_can_fail(k) for k in self.program.kernels)
+        self.can_fail = any(_can_fail(k) for k in self.program.kernels)
         self._bound = [*self.program.inputs, *self.program.results, *variables]
 
     def binding_arguments(self) -> list[int]:
@@ -149,7 +156,8 @@ class Native:
     def explain(self) -> str:
         """The kernels: what is in each, why it ends there; bytes of temporary memory; seconds of compiling."""
         plans = ", ".join(f"{p.arena_bytes} bytes at {p.sizes or 'static sizes'}" for p in self._plans.values())
-        return f"{describe(self.program)}\ntemporary memory: {plans or 'no run yet'}\nbuilt in {self.compile_seconds:.3f} s"
+        memory = f"temporary memory: {plans or 'no run yet'}"
+        return f"{describe(self.program)}\n{memory}\nbuilt in {self.compile_seconds:.3f} s"
 
     # -- running ----------------------------------------------------------------------------------------------------
     def run(self, arrays: Sequence[Any]) -> list[Any]:
@@ -181,7 +189,7 @@ class Native:
                 self._host_step(segment, plan)
             else:
                 segment.run(threads)
-                if self._can_fail and self._status[0]:
+                if self.can_fail and self._status[0]:
                     self._fail(plan)
 
     def _host_step(self, step: HostStep, plan: Plan) -> None:

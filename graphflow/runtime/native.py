@@ -9,10 +9,15 @@ import numpy as np
 
 from graphflow.runtime.gang import MINIMUM_SCRATCH, aligned_empty, run_program
 
-__all__ = ["BARRIER", "Instruction", "NativeProgram", "aligned_empty"]
+__all__ = ["BARRIER", "STOP", "Instruction", "NativeProgram", "aligned_empty"]
 
 BARRIER = 1
 """Flag of an instruction: all threads have finished everything before it."""
+
+STOP = 2
+"""Flag of an instruction that does nothing itself: if a kernel before it reported a failure, the program ends here.
+
+It needs a BARRIER, and so does the instruction after it: all threads must see the same status."""
 
 
 class Instruction(NamedTuple):

@@ -153,3 +153,23 @@ def test_the_same_bits_at_any_number_of_threads(threads: int) -> None:
     graph, inputs = record(function, [x])
     alone, shared = Native(graph, inputs, 1).run([x]), Native(graph, inputs, threads).run([x])
     assert all(np.array_equal(a, b) for a, b in zip(alone, shared, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_failed_run_leaves_the_variables_as_they_were(threads: int) -> None:
+    v = gf.Variable(normal(4, 6), name="table")
+    before = v.numpy().copy()
+
+    def step(indices: gf.Tensor) -> gf.Tensor:
+        rows = gf.take(v.value, indices, axis=0)
+        v.assign(v.value * 2.0)
+        return gf.sum(rows)
+
+    bad = np.array([0, 7])
+    graph, inputs = record(step, [bad])
+    made = Native(graph, inputs, threads)
+    with pytest.raises(IndexError):
+        made.run([bad])
+    assert np.array_equal(v.numpy(), before)
+    made.run([np.array([0, 3])])
+    assert np.array_equal(v.numpy(), before * 2)
