@@ -51,6 +51,7 @@ class Variable(Operators):
     """
 
     _node = None  # a Variable is never itself symbolic; reading it may be
+    resettable = True  # whether global_variables_initializer() resets it (random states go on)
 
     def __init__(self, value: Any, name: str | None = None, trainable: bool = True, dtype: Any = None) -> None:
         data = _initial_array(value, dtype)
@@ -63,6 +64,9 @@ class Variable(Operators):
         self.trainable = bool(trainable) and self.dtype.is_float
         self._grad: Any = None
         _all.add(self)
+        made_while = getattr(dispatch.state.recorder, "variable_made", None)
+        if made_while is not None:
+            made_while(self)
 
     # -- value ------------------------------------------------------------------------------------------------------
     @property

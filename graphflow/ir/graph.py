@@ -150,6 +150,13 @@ class Graph:
             count += 1
         return f"{name}_{count}"
 
+    def rename(self, node: Node, name: str) -> None:
+        """Call a node ``name``, or ``name_1``... if that is taken."""
+        with self._lock:
+            del self._by_name[node.name]
+            node.name = self._unique(name)
+            self._by_name[node.name] = node
+
     def finalize(self) -> None:
         """Refuse new nodes from now on (so that a loop that grows the graph by mistake is noticed)."""
         self._finalized = True

@@ -78,6 +78,9 @@ def _value(node: Node, values: dict[Node, Any], state: dict[Any, Array], sizes: 
     if name == "variable_read":
         variable = node.attrs["variable"]
         return state.get(variable, variable._data) if node.attrs["when"] == "now" else variable._data
+    if name == "initialize":
+        state.update((v, np.array(v._initial)) for v in node.graph.variables() if v.resettable)
+        return None
     args = [values[i] for i in node.inputs]
     if name == "variable_assign":
         state[node.attrs["variable"]] = args[0]

@@ -132,6 +132,7 @@ class Generator:
 
     def __init__(self, seed: int = 0) -> None:
         self.state = Variable(np.array([_signed(seed), 0]), name="random_state", trainable=False)
+        self.state.resettable = False
 
     def seed(self, seed: int) -> Generator:
         """Start over with another seed (any integer; its lower 64 bits count)."""

@@ -65,6 +65,15 @@ VARIABLE_ASSIGN = register(
     Op("variable_assign", "effect", lambda value, variable: value, lambda value, variable: value, doc="Set a variable.")
 )
 GROUP = register(Op("group", "effect", lambda: None, lambda: None, doc="Runs its control dependencies; no value."))
+INITIALIZE = register(
+    Op(
+        "initialize",
+        "effect",
+        lambda: None,
+        lambda: None,
+        doc="Sets the graph's variables to their initial values; no value.",
+    )
+)
 TUPLE_GET = register(
     Op(
         "tuple_get",
@@ -116,6 +125,35 @@ def stop_gradient(x: Any, /) -> Tensor:
     3.0
     """
     return apply(STOP_GRADIENT, (as_tensor(x),), {})  # type: ignore[no-any-return]
+
+
+IDENTITY = register(
+    Op(
+        "identity",
+        "view",
+        lambda a: a,
+        lambda x: x,
+        lambda g, out, x: (g,),
+        lambda view: view,
+        lambda: [Sample(((2, 3),))],
+        doc="The same value under another name.",
+    )
+)
+
+
+@public
+def identity(x: Any, /, name: str | None = None) -> Tensor:
+    """The same value; in a graph under a name of its own, by which a Session can fetch or feed it.
+
+    >>> with gf.Graph() as graph:
+    ...     y = gf.identity(gf.placeholder((2,), name="x") * 2, name="y")
+    >>> gf.Session(graph).run("y", {"x": [1.0, 2.0]})
+    array([2., 4.], dtype=float32)
+    """
+    out: Tensor = apply(IDENTITY, (as_tensor(x),), {})
+    if out._node is not None and name is not None:
+        out._node.graph.rename(out._node, name)
+    return out
 
 
 def _print_ref(x: Any, label: str, origin: Any = None) -> Any:

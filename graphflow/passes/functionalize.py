@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
+
 from graphflow.ir.graph import Graph, Node, copy_node
 from graphflow.ir.interpreter import needed_nodes
 from graphflow.ops import special
@@ -49,6 +51,13 @@ def functionalize(fetches: Sequence[Node], feeds: Collection[Node] = ()) -> tupl
             mapping[node] = current if current is not None else read(node)
         elif name == "variable_assign":
             mapping[node] = state[node.attrs["variable"]] = mapping[node.inputs[0]]
+        elif name == "initialize":
+            for variable in node.graph.variables():
+                if variable.resettable:
+                    attrs = {"value": np.array(variable._initial)}
+                    state[variable] = out.add(special.CONSTANT, (), attrs, origin=node.origin)
+        elif name == "identity":
+            mapping[node] = mapping[node.inputs[0]]
         elif name != "group":
             inputs = tuple(mapping[i] for i in node.inputs)
             if node.op.kind == "effect":
@@ -58,6 +67,6 @@ def functionalize(fetches: Sequence[Node], feeds: Collection[Node] = ()) -> tupl
                 )
             else:
                 mapping[node] = copy_node(out, node, inputs, {})
-    out.outputs = [mapping[f] for f in fetches if f.op.name != "group"]
+    out.outputs = [mapping[f] for f in fetches if f.aval is not None]
     out.updates = [(v, n) for v, n in state.items() if n is not reads.get(v)]
     return out, [mapping[f] for f in feeds]
