@@ -1,4 +1,4 @@
-"""Masks and classes: one_hot, masked_fill, and the places where a tensor is not zero."""
+"""Masks: values put where one is true, and the places where a tensor is not zero."""
 
 from __future__ import annotations
 
@@ -6,36 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.core.dims import Dim, normalize_axis
-from graphflow.core.dtypes import as_dtype, bool_, default_float
+from graphflow.core.dtypes import bool_
 from graphflow.core.errors import ShapeError, at_line, user_origin
-from graphflow.ops.creation import beside, iota
-from graphflow.ops.define import cast, public
+from graphflow.ops.define import public
 from graphflow.ops.elementwise import where
-from graphflow.ops.movement import expand_dims
-from graphflow.ops.picking import as_index
 from graphflow.tensor import Tensor, as_tensor
-
-
-@public
-def one_hot(x: Any, num_classes: int = -1, *, axis: int = -1, dtype: Any = None) -> Tensor:
-    """A new axis of ``num_classes``: 1 where the class is x, else 0 (float32 by default; all 0 for other numbers).
-
-    Without ``num_classes`` it is the largest class + 1, which needs a concrete x.
-
-    >>> import graphflow as gf
-    >>> gf.one_hot(gf.tensor([1, 0]), 3).tolist()
-    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
-    """
-    x = as_index(x)
-    if not isinstance(num_classes, Dim) and num_classes < 0:
-        classes = x._concrete("one_hot without num_classes", "one_hot(x, num_classes)")
-        num_classes = int(classes.max(initial=-1)) + 1
-    where_ = normalize_axis(axis, x.ndim + 1)
-    shape = tuple(num_classes if a == where_ else 1 for a in range(x.ndim + 1))
-    with beside(x):
-        same = expand_dims(x, where_) == iota(shape, where_)
-    return cast(same, default_float if dtype is None else as_dtype(dtype))
 
 
 @public(methods=("masked_fill",))

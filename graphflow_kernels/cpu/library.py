@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,32 +71,68 @@ def _pointer() -> Any:
     return at
 
 
-def _storage(dtype: str) -> Any:
-    """The NumPy type a kernel computes with; a bool is a byte."""
-    if dtype in ("float16", "bfloat16"):
-        raise TypeError(f"library kernels compute in 32 or 64 bits, got {dtype}: cast before the op")
-    return np.uint8 if dtype == "bool" else getattr(np, dtype)
+class Element(NamedTuple):
+    """Elements of a dtype in memory: ``load(address, i)``, ``store(address, i, value)``, and the type of numbers."""
+
+    load: Any
+    store: Any
+    number: Any
+
+
+@cache
+def _element(dtype: str) -> Element:
+    """A bool is a byte; 16-bit floats are computed with in float32 and rounded when they are stored."""
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    from graphflow_kernels.cpu import ScalarBuilder, host
+    from graphflow_kernels.cpu.types import compute_dtype
+
+    memory = "uint8" if dtype == "bool" else dtype
+    name = compute_dtype(memory)
+    kind = getattr(types, name)
+
+    @intrinsic
+    def load(typing_context: Any, address: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            pointer = builder.inttoptr(values[0], ir.PointerType())
+            return ScalarBuilder(builder, host(), 1).load_element(pointer, values[1], memory).ir
+
+        return kind(types.intp, types.intp), generate
+
+    @intrinsic
+    def store(typing_context: Any, address: Any, index: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            b = ScalarBuilder(builder, host(), 1)
+            pointer = builder.inttoptr(values[0], ir.PointerType())
+            b.store_element(b.value(values[2], name), pointer, values[1], memory)
+            return context.get_dummy_value()
+
+        return types.void(types.intp, types.intp, kind), generate
+
+    return Element(load, store, getattr(np, name))
 
 
 def _kernel(*names: str) -> Callable[[Any], Any]:
     def add(make: Any) -> Any:
         for name in names:
-            KERNELS[name] = lambda dtypes, params, name=name: make(name, [_storage(d) for d in dtypes], params)
+            KERNELS[name] = lambda dtypes, params, name=name: make(name, dtypes, params)
         return make
 
     return add
 
 
 @_kernel("scatter_set", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
-def _scatter(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
+def _scatter(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
     """A chunk owns some rows of the result and applies the updates that fall into them, in order."""
-    at, dtype = _pointer(), dtypes[0]
+    at, (load, store, number) = _pointer(), _element(dtypes[0])
     axis, rank, index_rank = params["axis"], params["rank"], params["index_rank"]
     mode = {"set": _SET, "add": _ADD, "mul": _MUL, "min": _MIN, "max": _MAX}[name.partition("_")[2]]
 
     def scatter(table: int, args: int, begin: int, end: int, scratch: int) -> None:
         a, t = at(args, np.int64), at(table, np.int64)
-        x, index, updates, out = at(t[a[0]], dtype), at(t[a[1]], np.int64), at(t[a[2]], dtype), at(t[a[3]], dtype)
+        x, index, updates, out = t[a[0]], at(t[a[1]], np.int64), t[a[2]], t[a[3]]
         status, node = at(t[a[4]], np.int64), a[5]
         outer, n, inner, count = 1, a[6 + axis], 1, 1
         for i in range(axis):
@@ -113,7 +149,7 @@ def _scatter(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
         rows = outer * n
         first, last = rows * begin // parts, rows * end // parts
         for i in range(first * inner, last * inner):
-            out[i] = x[i]
+            store(out, i, load(x, i))
         if first == last:
             return
         for o in range(first // n, (last - 1) // n + 1):
@@ -124,30 +160,30 @@ def _scatter(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
                 row = o * n + min(max(j, 0), n - 1)
                 if first <= row < last:
                     for i in range(inner):
-                        u, v = updates[(o * count + k) * inner + i], out[row * inner + i]
+                        u, v = load(updates, (o * count + k) * inner + i), load(out, row * inner + i)
                         if mode == _ADD:
-                            u = dtype(v + u)
+                            u = number(v + u)
                         elif mode == _MUL:
-                            u = dtype(v * u)
+                            u = number(v * u)
                         elif mode == _MIN:
                             u = u if u < v or u != u else v
                         elif mode == _MAX:
                             u = u if u > v or u != u else v
-                        out[row * inner + i] = u
+                        store(out, row * inner + i, u)
 
     return scatter
 
 
 @_kernel("cumsum", "cumprod")
-def _cumulative(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
+def _cumulative(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
     """A chunk owns some lines along the axis; neighbouring lines go in step, so that memory is read in order."""
-    at, dtype = _pointer(), dtypes[0]
+    at, (load, store, number) = _pointer(), _element(dtypes[0])
     axis, rank = params["axis"], params["rank"]
     is_sum = name == "cumsum"
 
     def cumulative(table: int, args: int, begin: int, end: int, scratch: int) -> None:
         a, t = at(args, np.int64), at(table, np.int64)
-        x, out = at(t[a[0]], dtype), at(t[a[1]], dtype)
+        x, out = t[a[0]], t[a[1]]
         outer, n, inner = 1, a[4 + axis], 1
         for i in range(axis):
             outer *= a[4 + i]
@@ -162,34 +198,35 @@ def _cumulative(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
             start, stop = max(first - o * inner, 0), min(last - o * inner, inner)
             base = o * n * inner
             for i in range(base + start, base + stop):
-                out[i] = x[i]
+                store(out, i, load(x, i))
             for _ in range(1, n):
                 base += inner
                 for i in range(base + start, base + stop):
-                    out[i] = dtype(out[i - inner] + x[i]) if is_sum else dtype(out[i - inner] * x[i])
+                    before, own = load(out, i - inner), load(x, i)
+                    store(out, i, number(before + own) if is_sum else number(before * own))
 
     return cumulative
 
 
 @_kernel("searchsorted")
-def _searchsorted(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
+def _searchsorted(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
     """Binary search of each value in a sorted vector; NaN counts as greater than everything."""
-    at, dtype = _pointer(), dtypes[0]
+    at, load = _pointer(), _element(dtypes[0]).load
     rank, right = params["rank"], params["right"]
 
     def searchsorted(table: int, args: int, begin: int, end: int, scratch: int) -> None:
         a, t = at(args, np.int64), at(table, np.int64)
-        x, values, out = at(t[a[0]], dtype), at(t[a[1]], dtype), at(t[a[2]], np.int64)
+        x, values, out = t[a[0]], t[a[1]], at(t[a[2]], np.int64)
         n, count = a[5], 1
         for i in range(rank):
             count *= a[6 + i]
         parts = max(1, min(MOST, count * 8 // GRAIN))
         for i in range(count * begin // parts, count * end // parts):
-            v = values[i]
+            v = load(values, i)
             low, high = 0, n
             while low < high:
                 middle = (low + high) // 2
-                m = x[middle]
+                m = load(x, middle)
                 if right:
                     before = not (v < m or (m != m and v == v))
                 else:
@@ -204,17 +241,17 @@ def _searchsorted(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
 
 
 @_kernel("argsort")
-def _argsort(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
+def _argsort(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
     """Heapsort of the positions in each row by (value, position), which makes it stable without more memory.
 
     NaN counts as greater than everything.
     """
-    at, dtype = _pointer(), dtypes[0]
+    at, load = _pointer(), _element(dtypes[0]).load
     rank = params["rank"]
 
     def argsort(table: int, args: int, begin: int, end: int, scratch: int) -> None:
         a, t = at(args, np.int64), at(table, np.int64)
-        x, out = at(t[a[0]], dtype), at(t[a[1]], np.int64)
+        x, out = t[a[0]], at(t[a[1]], np.int64)
         n, rows = a[4 + rank - 1], 1
         for i in range(rank - 1):
             rows *= a[4 + i]
@@ -232,16 +269,16 @@ def _argsort(name: str, dtypes: Sequence[Any], params: Params) -> Kernel:
                     node, size = 0, n - 1 - (step - n // 2)
                     item = out[base + size]
                     out[base + size] = out[base]
-                v = x[base + item]
+                v = load(x, base + item)
                 while True:
                     child = 2 * node + 1
                     if child >= size:
                         break
                     c = out[base + child]
-                    w = x[base + c]
+                    w = load(x, base + c)
                     if child + 1 < size:
                         d = out[base + child + 1]
-                        u = x[base + d]
+                        u = load(x, base + d)
                         if w < u or (u != u and w == w) or ((w == u or (w != w and u != u)) and c < d):
                             child, c, w = child + 1, d, u
                     if not (v < w or (w != w and v == v) or ((v == w or (v != v and w != w)) and item < c)):
