@@ -141,7 +141,8 @@ def _walk(b: _Writer, program: ir.Value, scratch: ir.Value, gang: tuple[ir.Value
         chunks = b.get(words, 2)
         if gang is None:
             _stop_on_failure(b, words, table, instruction, end)
-            b.call(function, [table, args, _number(0), chunks, scratch])
+            with b.if_then(b.icmp_signed("<", _number(0), chunks), likely=True):
+                b.call(function, [table, args, _number(0), chunks, scratch])
         else:
             control, thread, threads = gang
             with b.if_then(b.trunc(b.get(words, 3), _i1)):
