@@ -1,0 +1,68 @@
+"""Layers, activations, losses and their functions, with PyTorch's names, defaults and weight layouts.
+
+>>> import graphflow as gf
+>>> model = gf.nn.Sequential(gf.nn.Linear(784, 64), gf.nn.ReLU(), gf.nn.Linear(64, 10))
+>>> model(gf.zeros((2, 784))).shape
+(2, 10)
+"""
+
+from __future__ import annotations
+
+from graphflow.nn import functional, init, utils
+from graphflow.nn.activation import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Activation,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softmin,
+    Softplus,
+    Softshrink,
+    Softsign,
+    Tanh,
+    Tanhshrink,
+    Threshold,
+)
+from graphflow.nn.container import Flatten, Lambda, ModuleDict, ModuleList, ParameterList, Sequential, Unflatten
+from graphflow.nn.dropout import Dropout, Dropout1d, Dropout2d
+from graphflow.nn.linear import Bilinear, Embedding, Identity, Linear
+from graphflow.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineEmbeddingLoss,
+    CosineSimilarity,
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MarginRankingLoss,
+    MSELoss,
+    MultiLabelSoftMarginLoss,
+    NLLLoss,
+    PairwiseDistance,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+)
+from graphflow.nn.module import Module
+from graphflow.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
+from graphflow.variable import Parameter

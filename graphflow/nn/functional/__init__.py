@@ -1,0 +1,70 @@
+"""Layers as functions (``import graphflow.nn.functional as F``): activations, losses, normalisation, dropout.
+
+Those that are no more than ops are defined with the ops and only named here; names and arguments are PyTorch's.
+
+>>> import graphflow as gf
+>>> import graphflow.nn.functional as F
+>>> F.relu(gf.tensor([-1.0, 2.0])).tolist()
+[0.0, 2.0]
+"""
+
+from __future__ import annotations
+
+from graphflow.nn.functional.channels import dropout1d, dropout2d
+from graphflow.nn.functional.distance import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    multilabel_soft_margin_loss,
+    normalize,
+    pairwise_distance,
+    triplet_margin_loss,
+)
+from graphflow.nn.functional.normalization import batch_norm, group_norm, layer_norm, rms_norm
+from graphflow.nn.functional.tables import bilinear, embedding
+from graphflow.ops.composite import (
+    celu,
+    dropout,
+    elu,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    log_softmax,
+    logsigmoid,
+    mish,
+    prelu,
+    relu6,
+    selu,
+    silu,
+    softmax,
+    softmin,
+    softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from graphflow.ops.elementwise import relu
+from graphflow.ops.linalg import linear
+from graphflow.ops.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    hinge_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    nll_loss,
+    one_hot,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
+from graphflow.ops.mathematical import sigmoid, tanh

@@ -1,0 +1,163 @@
+"""Normalisation: over the last axes, over groups of channels, over the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from graphflow.core import dispatch
+from graphflow.core.dims import Dim, Shape, product, shape_str
+from graphflow.core.dtypes import make_finfo
+from graphflow.core.errors import ShapeError, at_line, user_origin
+from graphflow.ops.creation import beside
+from graphflow.ops.define import cast
+from graphflow.ops.elementwise import maximum, rsqrt, square
+from graphflow.ops.movement import reshape
+from graphflow.ops.reduce import count_along, floating, mean
+from graphflow.tensor import Tensor, as_tensor
+from graphflow.variable import Variable
+
+
+def _standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """x with mean 0 and variance 1 along the axes."""
+    centered = x - mean(x, axes, True)
+    return centered * rsqrt(mean(square(centered), axes, True) + eps)
+
+
+def _scaled(x: Tensor, weight: Any, bias: Any) -> Tensor:
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
+def _trailing_axes(name: str, x: Tensor, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    shape: Shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or x.shape[x.ndim - len(shape) :] != shape:
+        raise ShapeError(
+            at_line(
+                f"{name}: the last axes should be {shape_str(shape)}, the shape is {shape_str(x.shape)}", user_origin()
+            )
+        )
+    return tuple(range(x.ndim - len(shape), x.ndim))
+
+
+def layer_norm(
+    input: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """The last axes, of shape ``normalized_shape``, with mean 0 and variance 1, times weight, plus bias.
+
+    >>> import graphflow as gf
+    >>> gf.nn.functional.layer_norm(gf.tensor([[1.0, 3.0]]), 2).numpy().round(3)
+    array([[-1.,  1.]], dtype=float32)
+    """
+    x = as_tensor(input)
+    axes = _trailing_axes("layer_norm", x, normalized_shape)
+    return cast(_scaled(_standardized(floating(x), axes, eps), weight, bias), x.dtype)
+
+
+def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
+    """The last axes over the root of their mean square (Zhang and Sennrich 2019); ``eps`` is the dtype's by default."""
+    x = as_tensor(input)
+    axes = _trailing_axes("rms_norm", x, normalized_shape)
+    wide = floating(x)
+    eps = make_finfo(x.dtype).eps if eps is None else eps
+    return cast(_scaled(wide * rsqrt(mean(square(wide), axes, True) + eps), weight, None), x.dtype)
+
+
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """Groups of channels (axis 1) with mean 0 and variance 1, each with all places (Wu and He 2018)."""
+    x = as_tensor(input)
+    if x.ndim < 2 or x.shape[1] % num_groups:
+        raise ShapeError(
+            at_line(f"group_norm: axis 1 of shape {shape_str(x.shape)} is not {num_groups} equal groups", user_origin())
+        )
+    grouped = reshape(floating(x), (x.shape[0], num_groups, product(x.shape[1:]) // num_groups))
+    out = reshape(_standardized(grouped, (2,), eps), x.shape)
+    return cast(_scaled(out, _per_channel(weight, x.ndim), _per_channel(bias, x.ndim)), x.dtype)
+
+
+def _per_channel(value: Any, rank: int) -> Tensor | None:
+    """A number for each channel, shaped so that it broadcasts along axis 1."""
+    if value is None or rank <= 2:
+        return None if value is None else as_tensor(value)
+    return reshape(as_tensor(value), (-1, *(1,) * (rank - 2)))
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each channel (axis 1) with mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
+
+    In training the statistics are the batch's, and the running ones (Variables, or None) move towards them by
+    ``momentum``; otherwise the running ones are used. Raises ShapeError for a single value per channel in training.
+    """
+    return batch_norm_after([], input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def batch_norm_after(
+    updates: list[Any],
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any,
+    bias: Any,
+    training: bool,
+    momentum: Any,
+    eps: float,
+) -> Tensor:
+    """``batch_norm`` that also brings other assignments of state with it."""
+    x = as_tensor(input)
+    if x.ndim < 2:
+        raise ShapeError(at_line(f"batch_norm needs rank 2 or more, got shape {shape_str(x.shape)}", user_origin()))
+    wide = floating(x)
+    axes = (0, *range(2, x.ndim))
+    if training or running_mean is None:
+        count = product(x.shape[a] for a in axes)
+        if not isinstance(count, Dim) and count <= 1:
+            raise ShapeError(
+                at_line(
+                    f"batch_norm: training needs more than one value per channel, got {shape_str(x.shape)}",
+                    user_origin(),
+                )
+            )
+        center = mean(wide, axes, True)
+        centered = wide - center
+        spread = mean(square(centered), axes, True)
+        if running_mean is not None:
+            updates = updates + _move_statistics(running_mean, running_var, wide, axes, center, spread, momentum)
+    else:
+        centered = wide - _per_channel(running_mean, x.ndim)
+        spread = _per_channel(running_var, x.ndim)  # type: ignore[assignment]
+    with after(updates):
+        normalized = centered * rsqrt(spread + eps)
+    return cast(_scaled(normalized, _per_channel(weight, x.ndim), _per_channel(bias, x.ndim)), x.dtype)
+
+
+def _move_statistics(
+    running_mean: Any, running_var: Any, x: Tensor, axes: tuple[int, ...], center: Tensor, spread: Tensor, momentum: Any
+) -> list[Any]:
+    for statistic in (running_mean, running_var):
+        if not isinstance(statistic, Variable):
+            raise TypeError("batch_norm in training updates the running statistics: they must be gf.Variable")
+    with dispatch.no_grad(), beside(x):
+        count = count_along(x, axes, x.dtype)
+        freedom = maximum(count - 1, 1.0) if isinstance(count, Tensor) else count - 1
+        unbiased = reshape(spread, running_var.shape) * (count / freedom)
+        updates = []
+        for statistic, value in ((running_mean, reshape(center, running_mean.shape)), (running_var, unbiased)):
+            now = statistic._read_now()  # a layer that is called twice moves its statistics twice
+            updates.append(statistic.assign(now + (cast(value, now.dtype) - now) * momentum))
+        return updates
+
+
+def after(updates: Sequence[Any]) -> AbstractContextManager[Any]:
+    """What is recorded in the block brings these assignments with it when it runs; eagerly they have happened."""
+    nodes = [u._node for u in updates if u._node is not None]
+    return nodes[0].graph.control_dependencies(nodes) if nodes else nullcontext()  # type: ignore[no-any-return]

@@ -1,0 +1,174 @@
+"""Initial values for parameters (PyTorch's ``torch.nn.init``). Each function fills a Variable and gives it back.
+
+They run at once, also inside ``with graph:`` or under tracing, and set what ``initialize()`` goes back to.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from graphflow.core import dispatch
+from graphflow.ops._numpy_special import erf
+from graphflow.ops.random import Generator, default_generator
+from graphflow.variable import Variable
+
+
+def _fill(tensor: Variable, value: Any) -> Variable:
+    if not isinstance(tensor, Variable):
+        raise TypeError(f"nn.init fills Variables and Parameters, got {type(tensor).__name__}; tensors are immutable")
+    tensor.set_initial(value)
+    return tensor
+
+
+def uniform_(tensor: Variable, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Variable:
+    """Numbers drawn evenly from [a, b).
+
+    >>> import graphflow as gf
+    >>> w = gf.nn.init.uniform_(gf.nn.Parameter(gf.zeros((2, 3))), -0.1, 0.1)
+    >>> bool((abs(w.numpy()) <= 0.1).all())
+    True
+    """
+    with dispatch.init_scope():
+        return _fill(tensor, (generator or default_generator).uniform(tensor.shape, a, b, dtype=tensor.dtype))
+
+
+def normal_(tensor: Variable, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Variable:
+    """Numbers from the normal distribution."""
+    with dispatch.init_scope():
+        return _fill(tensor, (generator or default_generator).normal(tensor.shape, mean, std, dtype=tensor.dtype))
+
+
+def constant_(tensor: Variable, val: float) -> Variable:
+    """One number everywhere."""
+    return _fill(tensor, np.full(tensor.shape, val, tensor.dtype.np))
+
+
+def zeros_(tensor: Variable) -> Variable:
+    """Zeros."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Variable) -> Variable:
+    """Ones."""
+    return constant_(tensor, 1.0)
+
+
+def eye_(tensor: Variable) -> Variable:
+    """Ones on the diagonal of a matrix, zeros elsewhere."""
+    if len(tensor.shape) != 2:
+        raise ValueError(f"eye_ needs a matrix, got shape {tensor.shape}")
+    rows, columns = tensor.numpy().shape
+    return _fill(tensor, np.eye(rows, columns, dtype=tensor.dtype.np))
+
+
+def trunc_normal_(
+    tensor: Variable,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Variable:
+    """Numbers from the normal distribution, only those between ``a`` and ``b``."""
+    low, high = (math.erf((bound - mean) / std / math.sqrt(2.0)) for bound in (a, b))
+    with dispatch.init_scope():
+        u = (generator or default_generator).uniform(tensor.shape, low, high, dtype="float64").numpy()
+    drawn = mean + std * math.sqrt(2.0) * _inverse_erf(u)
+    return _fill(tensor, np.clip(drawn, a, b).astype(tensor.dtype.np))
+
+
+def _inverse_erf(y: Any) -> Any:
+    """Winitzki's approximation (2008), made exact by Newton's method."""
+    y = np.clip(y, -1 + 1e-15, 1 - 1e-15)
+    c = 0.147
+    log = np.log1p(-y * y)
+    half = 2 / (math.pi * c) + log / 2
+    x = np.sign(y) * np.sqrt(np.sqrt(half * half - log / c) - half)
+    for _ in range(3):
+        x = x - (erf(x) - y) * (math.sqrt(math.pi) / 2) * np.exp(x * x)
+    return x
+
+
+def calculate_fan_in_and_fan_out(tensor: Variable) -> tuple[int, int]:
+    """How many inputs an output element has, and how many outputs an input element, for weights (out, in, ...)."""
+    if len(tensor.shape) < 2:
+        raise ValueError(f"fan in and fan out need rank 2 or more, got shape {tensor.shape}")
+    place = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * place, tensor.shape[0] * place
+
+
+_GAINS = {"sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor that keeps the size of activations through a nonlinearity; ``param`` is the slope of leaky_relu.
+
+    >>> import graphflow as gf
+    >>> round(gf.nn.init.calculate_gain("relu"), 4)
+    1.4142
+    """
+    if nonlinearity == "linear" or nonlinearity.startswith("conv"):
+        return 1.0
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
+    if nonlinearity not in _GAINS:
+        raise ValueError(f"no gain known for {nonlinearity!r}; there are: linear, leaky_relu, {', '.join(_GAINS)}")
+    return _GAINS[nonlinearity]
+
+
+def xavier_uniform_(tensor: Variable, gain: float = 1.0, generator: Generator | None = None) -> Variable:
+    """Even, with variance ``2 gain^2 / (fan in + fan out)`` (Glorot and Bengio 2010)."""
+    bound = gain * math.sqrt(6.0 / sum(calculate_fan_in_and_fan_out(tensor)))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Variable, gain: float = 1.0, generator: Generator | None = None) -> Variable:
+    """Normal, with variance ``2 gain^2 / (fan in + fan out)`` (Glorot and Bengio 2010)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(calculate_fan_in_and_fan_out(tensor))), generator)
+
+
+def _kaiming_std(tensor: Variable, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode is 'fan_in' or 'fan_out', got {mode!r}")
+    fan = calculate_fan_in_and_fan_out(tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
+
+
+def kaiming_uniform_(
+    tensor: Variable,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Variable:
+    """Even, with variance ``gain^2 / fan`` (He et al. 2015); ``a`` is the negative slope of leaky_relu."""
+    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Variable,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Variable:
+    """Normal, with variance ``gain^2 / fan`` (He et al. 2015); ``a`` is the negative slope of leaky_relu."""
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def orthogonal_(tensor: Variable, gain: float = 1.0, generator: Generator | None = None) -> Variable:
+    """Orthogonal rows or columns, whichever are fewer, of the weight as a matrix (Saxe et al. 2014)."""
+    if len(tensor.shape) < 2:
+        raise ValueError(f"orthogonal_ needs rank 2 or more, got shape {tensor.shape}")
+    rows = tensor.shape[0]
+    columns = math.prod(tensor.shape[1:])
+    with dispatch.init_scope():
+        drawn = (generator or default_generator).normal((rows, columns), dtype="float64").numpy()
+    q, r = np.linalg.qr(drawn.T if rows < columns else drawn)
+    q = q * np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices
+    q = q.T if rows < columns else q
+    return _fill(tensor, (gain * q).reshape(tensor.shape).astype(tensor.dtype.np))
