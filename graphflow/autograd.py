@@ -115,6 +115,14 @@ def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False, cre
     """Accumulate gradients into ``.grad`` of the leaves of ``root`` (see Tensor.backward)."""
     if not root.dtype.is_float:
         raise GradientError(at_line(f"backward needs a floating-point tensor, this is {root.dtype}", user_origin()))
+    if root._node is not None and dispatch.state.recorder is None:
+        raise GradientError(
+            at_line(
+                "backward() of a graph's tensor outside the graph has no place to keep gradients; use "
+                "gf.gradients(loss, variables) or optimizer.minimize(loss), or call it inside `with graph:`",
+                user_origin(),
+            )
+        )
     if root._node is None and not root.requires_grad:
         raise GradientError(
             at_line(
@@ -200,8 +208,14 @@ def gradients(ys: Any, xs: Any, grad_ys: Any = None) -> Any:
     (27.0, 18.0)
     """
     single = isinstance(xs, Operators)
-    targets = [as_tensor(x) for x in ([xs] if single else xs)]
     roots = [as_tensor(y) for y in ([ys] if isinstance(ys, Operators) else ys)]
+    graph = next((y._node.graph for y in roots if y._node is not None), None)
+    if graph is not None and dispatch.state.recorder is None:  # outside `with graph:` variables are read in it, too
+        with dispatch.recording(graph.recorder):
+            return gradients(ys, xs, grad_ys)
+    targets = [as_tensor(x) for x in ([xs] if single else xs)]
+    if graph is not None:
+        targets = [t if t._node is not None else _constant_in(graph, t) for t in targets]
     weights = [None] * len(roots) if grad_ys is None else [grad_ys] if isinstance(ys, Operators) else list(grad_ys)
     for t in (*targets, *roots):
         if not t.dtype.is_float:
@@ -284,6 +298,15 @@ def _differentiable_input(x: Any) -> Tensor:
     t = as_tensor(x)
     if not t.dtype.is_float:
         raise GradientError(at_line(f"gradients exist for floating-point tensors only, got {t.dtype}", user_origin()))
-    if t._node is not None or t.requires_grad:
-        return t
-    return Tensor(t._data, requires_grad=True)
+    if t._node is None and not t.requires_grad and not dispatch.is_recording():
+        return Tensor(t._data, requires_grad=True)
+    from graphflow.ops.special import identity
+
+    with dispatch.enable_grad():
+        return identity(t)
+
+
+def _constant_in(graph: Any, t: Tensor) -> Tensor:
+    """What stands for a concrete tensor in a graph (itself, if the graph does not use it)."""
+    node = graph.recorder.constant_of(t)
+    return t if node is None else Tensor(None, node)

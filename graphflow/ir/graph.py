@@ -241,7 +241,7 @@ class Graph:
         return Tensor(None, self.find(name))
 
     def variables(self) -> list[Any]:
-        """The variables made inside ``with graph:``, then the others that it reads or assigns, in order of first use."""
+        """The variables made inside ``with graph:``, then the others that it uses, in order of first use."""
         seen: dict[int, Any] = {id(v): v for v in self.created}
         for node in self.nodes:
             variable = node.attrs.get("variable")

@@ -11,7 +11,7 @@ from typing import Any
 
 from graphflow.core import config, dispatch
 from graphflow.core.aval import AVal
-from graphflow.core.errors import GraphError, at_line, user_origin
+from graphflow.core.errors import GradientError, GraphError, TraceError, at_line, user_origin
 from graphflow.core.op import Op
 from graphflow.ir.graph import Graph, Node
 from graphflow.ops import special
@@ -24,17 +24,22 @@ class Recorder:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         graph._recorder = self
-        self._reads: dict[Any, Node] = {}
-        self._constants: dict[int, tuple[Any, Node]] = {}
+        self.finished: str | None = None  # the traced function, once its tracing is over: nothing is added any more
+        self.reads: dict[Any, Node] = {}
         self.grads: dict[Any, Any] = {}  # .grad of variables, while recording
         self.consumed: set[Any] = set()  # variables whose gradient an optimizer step used up
         self.leaves: dict[Node, Tensor] = {}  # inputs that require a gradient
+        self._constants: dict[int, tuple[Any, Node]] = {}
+        self._replayed: dict[int, tuple[Tensor, Node]] = {}
+        self._captured: set[Node] = set()  # constants that, as eager tensors, require a gradient
 
     # -- the interpreter --------------------------------------------------------------------------------------------
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         nodes = [self.lift(a) for a in args]
         origin = user_origin()
         stop = not dispatch.state.grad_enabled
+        if self.finished is not None:
+            raise self._leaked(nodes[0] if nodes else None)
         try:
             node = self.graph.add(op, nodes, attrs, origin=origin, stop=stop)
         except GraphError:
@@ -60,25 +65,67 @@ class Recorder:
             out.requires_grad = any(a.requires_grad for a in args)
         return out
 
+    # -- concrete tensors in the graph --------------------------------------------------------------------------------
     def lift(self, t: Tensor) -> Node:
-        """The node for a tensor: its own, or a constant for a concrete one."""
-        if t._node is not None:
-            return t._node  # type: ignore[no-any-return]
+        """The node for a tensor: its own; for a concrete tensor, a constant.
+
+        Outside ``with graph:`` ops on variables alone run eagerly. When such a result meets the graph, the ops behind
+        it are recorded again, so that the graph follows the variables, as it reads.
+        """
+        node: Node | None = t._node
+        if node is not None:
+            if node.graph is not self.graph and (reason := node.graph.recorder.finished) is not None:
+                raise _leak(node, reason)
+            return node
+        if t.requires_grad and dispatch.state.recorder is None:
+            return self._replay(t)
+        return self._constant(t)
+
+    def constant_of(self, t: Tensor) -> Node | None:
+        """The constant that stands for a concrete tensor, if the graph has met it."""
+        have = self._constants.get(id(t._data)) or self._replayed.get(id(t))
+        return have[1] if have is not None else None
+
+    def _constant(self, t: Tensor) -> Node:
         key = id(t._data)
-        if key not in self._constants or self._constants[key][0] is not t._data:
+        if key not in self._constants:
             node = self.graph.add(special.CONSTANT, (), {"value": t._data}, origin=user_origin())
-            self._constants[key] = (t._data, node)
-        return self._constants[key][1]
+            self._constants[key] = (t._data, node)  # holding the array keeps its id from being used again
+        node = self._constants[key][1]
+        if t.requires_grad and dispatch.state.grad_enabled:
+            self._captured.add(node)
+        return node
+
+    def _replay(self, root: Tensor) -> Node:
+        """Record the ops that made an eager tensor from variables. A loop: tapes can be deep."""
+        stack = [root]
+        while stack:
+            t = stack[-1]
+            tape = t._tape
+            if id(t) in self._replayed:
+                stack.pop()
+            elif tape is None or tape.op is None or not t.requires_grad:
+                node = self.read_variable(t._variable)._node if t._variable is not None else self._constant(t)
+                self._replayed[id(t)] = (t, node)
+            elif waiting := [a for a in tape.args if a._node is None and id(a) not in self._replayed]:
+                stack.extend(waiting)
+            else:
+                nodes = [a._node or self._replayed[id(a)][1] for a in tape.args]
+                attrs = {k: v for k, v in tape.attrs.items() if k != "_index"}
+                node = self.graph.add(tape.op, nodes, attrs, origin=user_origin())
+                node = self._part(node, tape.attrs["_index"]) if type(node.aval) is tuple else node
+                self._replayed[id(t)] = (t, node)
+        return self._replayed[id(root)][1]
 
     # -- state ------------------------------------------------------------------------------------------------------
     def read_variable(self, variable: Any) -> Tensor:
         """The value at the start of the run; after control dependencies, the value at this place in the program."""
         if self.graph._control:
             return self.read_variable_now(variable)
-        node = self._reads.get(variable)
+        node = self.reads.get(variable)
         if node is None:
             node = self._read(variable, "start")
-            self._reads[variable] = node
+            self.reads[variable] = node
         return self._variable_tensor(node)
 
     def read_variable_now(self, variable: Any) -> Tensor:
@@ -104,6 +151,10 @@ class Recorder:
         )
         return Tensor(None, node)
 
+    def variable_made(self, variable: Any) -> None:
+        """Called by a Variable that is made while this records."""
+        self.graph.created.append(variable)
+
     # -- gradients kept by variables ----------------------------------------------------------------------------------
     def read_grad(self, variable: Any) -> Any:
         return self.grads.get(variable)
@@ -117,6 +168,15 @@ class Recorder:
         self.consumed.add(variable)
 
     def leaf(self, node: Node) -> Tensor | None:
+        """The input whose ``.grad`` a node's gradient goes to."""
+        if node in self._captured:
+            raise GradientError(
+                at_line(
+                    f"backward reaches {node.aval.describe()}, an eager tensor from outside the graph that requires a "
+                    "gradient; pass it as an argument, make it a gf.Variable, or .detach() it",
+                    node.origin,
+                )
+            )
         return self.leaves.get(node)
 
     # -- inputs -----------------------------------------------------------------------------------------------------
@@ -136,6 +196,26 @@ class Recorder:
         )
         return Tensor(None, node)
 
+    # -- the end of tracing -------------------------------------------------------------------------------------------
+    def finish(self, function: str) -> None:
+        """Tracing is over: symbolic tensors that the function left somewhere raise TraceError when they are used."""
+        self.finished = function
+
+    def _leaked(self, node: Node | None) -> TraceError:
+        return _leak(node, self.finished or self.graph.name)
+
+
+def _leak(node: Node | None, function: str) -> TraceError:
+    made = f"\n  it was made at {node.origin}" if node is not None and node.origin else ""
+    return TraceError(
+        at_line(
+            f"this symbolic tensor{f' ({node.aval.describe()})' if node is not None else ''} exists only while "
+            f"{function} is traced, but was kept outside it; return it from the function, or keep state in a gf.Variable",
+            user_origin(),
+        )
+        + made
+    )
+
 
 class FunctionRecorder(Recorder):
     """Records one call of a Python function; reads and assignments follow Python's order."""
@@ -143,14 +223,16 @@ class FunctionRecorder(Recorder):
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         self.grad_inputs: dict[Any, Node] = {}  # gradients that existed before the call: hidden inputs
-        self.guards: list[Any] = []  # (object, attribute, value) facts of Python state the trace depends on
+        self.had_grad: dict[Any, bool] = {}  # variables whose gradient from before the call was asked for
+        self.guards: dict[tuple[Any, str], Any] = {}  # (object, attribute): facts of Python state the trace depends on
+        self.differentiated = False  # whether backward() ran inside
         self._assigned: set[Any] = set()
 
     def read_variable(self, variable: Any) -> Tensor:
-        node = self._reads.get(variable)
+        node = self.reads.get(variable)
         if node is None:
             node = self._read(variable, "now" if variable in self._assigned else "start")
-            self._reads[variable] = node
+            self.reads[variable] = node
         return self._variable_tensor(node)
 
     read_variable_now = read_variable
@@ -158,13 +240,22 @@ class FunctionRecorder(Recorder):
     def assign_variable(self, variable: Any, value: Tensor) -> Tensor:
         out = super().assign_variable(variable, value)
         self._assigned.add(variable)
-        self._reads.pop(variable, None)
+        self.reads.pop(variable, None)
         return out
+
+    def variable_made(self, variable: Any) -> None:
+        raise TraceError(
+            at_line(
+                f"variable {variable.name!r} was made inside a traced function: every call would make it anew; make it "
+                "outside, or once, under gf.init_scope()",
+                user_origin(),
+            )
+        )
 
     def read_grad(self, variable: Any) -> Any:
         if variable not in self.grads:
             have = variable._grad
-            self.guards.append(("grad", variable, have is not None))
+            self.had_grad[variable] = have is not None
             if have is None:
                 self.grads[variable] = None
             else:
@@ -173,7 +264,10 @@ class FunctionRecorder(Recorder):
                 self.grad_inputs[variable] = self.grads[variable]._node
         return self.grads[variable]
 
+    def write_grad(self, variable: Any, value: Any) -> None:
+        super().write_grad(variable, value)
+        self.differentiated = self.differentiated or value is not None
+
     def guard(self, owner: Any, attribute: str, value: Any) -> None:
         """Note that the trace depends on ``owner.attribute == value`` (a module's training flag)."""
-        if (owner, attribute, value) not in self.guards:
-            self.guards.append((owner, attribute, value))
+        self.guards.setdefault((owner, attribute), value)
