@@ -6,7 +6,8 @@ them.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from graphflow.core.dtypes import DType, as_dtype, bool_, default_float, default
 from graphflow.core.errors import GradientError, ImmutableError, TraceError, at_line, user_origin
 from graphflow.core.op import Op
 
+if TYPE_CHECKING:
+    Unary = Callable[[Any], "Tensor"]
+    Binary = Callable[[Any, Any], "Tensor"]
 Array = Any  # numpy.ndarray of any dtype
 
 
@@ -26,6 +30,47 @@ class Operators:
     __slots__ = ()
     __array_priority__ = 1000  # numpy_array * tensor calls the tensor's __rmul__
     __hash__ = object.__hash__
+
+    if TYPE_CHECKING:  # attached from the op records, where no type checker sees them
+        __add__: Binary
+        __radd__: Binary
+        __sub__: Binary
+        __rsub__: Binary
+        __mul__: Binary
+        __rmul__: Binary
+        __truediv__: Binary
+        __rtruediv__: Binary
+        __floordiv__: Binary
+        __rfloordiv__: Binary
+        __mod__: Binary
+        __rmod__: Binary
+        __pow__: Binary
+        __rpow__: Binary
+        __matmul__: Binary
+        __rmatmul__: Binary
+        __and__: Binary
+        __rand__: Binary
+        __or__: Binary
+        __ror__: Binary
+        __xor__: Binary
+        __rxor__: Binary
+        __lshift__: Binary
+        __rlshift__: Binary
+        __rshift__: Binary
+        __rrshift__: Binary
+        __lt__: Binary
+        __le__: Binary
+        __gt__: Binary
+        __ge__: Binary
+        __neg__: Unary
+        __pos__: Unary
+        __abs__: Unary
+        __invert__: Unary
+        __getitem__: Binary
+
+        def __eq__(self, other: Any) -> Any: ...
+        def __ne__(self, other: Any) -> Any: ...
+        def __getattr__(self, name: str) -> Any: ...
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         import graphflow
