@@ -84,7 +84,7 @@ def _optimise(llvm: Any, machine: Any, module: Any) -> None:
     of the time.
     """
     options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = True
+    options.loop_vectorization = False
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(machine, options)
     passes = builder.getModulePassManager()
