@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphflow.codegen.contract import ContractPlan, can_generate, emit_contract
 from graphflow.codegen.jit import Unit
 from graphflow.codegen.loops import LoopPlan
 from graphflow.core.dims import Dim, Size, evaluate
@@ -53,6 +54,10 @@ class Instruction:
             return [*numbers, grain, units], chunks
         return self.plan.arguments(numbers, sizes)  # type: ignore[no-any-return]
 
+    def scratch_bytes(self, sizes: Mapping[str, int]) -> int:
+        """Bytes of scratch memory that each thread needs."""
+        return self.plan.scratch_bytes(sizes) if isinstance(self.plan, ContractPlan) else 0
+
 
 def chunking(units: int, cost: float) -> tuple[int, int]:
     """Units per chunk and the number of chunks. Depends on the work alone, never on the number of threads."""
@@ -87,7 +92,7 @@ def build(kernels: list[Kernel], status: Buffer, numbers: Mapping[Any, int]) -> 
         elif isinstance(kernel, LibraryKernel):
             out.append(_library(kernel, status, numbers[kernel.nodes[0]]))
         elif isinstance(kernel, ContractKernel):
-            out.append(_loop(as_loop(kernel), kernel))
+            out.append(_contract(kernel) if can_generate(kernel) else _loop(as_loop(kernel), kernel))
         else:
             out.append(_loop(kernel, kernel))
     return out
@@ -103,6 +108,18 @@ def _loop(loop: LoopKernel, kernel: Any) -> Instruction:
         emit_loop(plan, module, symbol, host())
 
     return Instruction(kernel, Unit(plan.key, emit, _name(kernel)), plan.arguments.buffers, plan.arguments.sizes, plan)
+
+
+def _contract(kernel: ContractKernel) -> Instruction:
+    plan = ContractPlan(kernel)
+
+    def emit(module: Any, symbol: str) -> None:
+        from graphflow_kernels.cpu.target import host
+
+        emit_contract(plan, module, symbol, host())
+
+    arguments = plan.arguments_of
+    return Instruction(kernel, Unit(plan.key, emit, _name(kernel)), arguments.buffers, arguments.sizes, plan)
 
 
 def _library(kernel: LibraryKernel, status: Buffer, node: int) -> Instruction:

@@ -70,35 +70,42 @@ class Axis:
 class LoopPlan:
     """The loop nest for a kernel."""
 
-    def __init__(self, kernel: LoopKernel) -> None:
+    def __init__(self, kernel: LoopKernel, arguments: Arguments | None = None) -> None:
+        """Plan a kernel; with ``arguments``, as the epilogue of a product that has these arguments too."""
         self.kernel = kernel
         self.accesses = _accesses(kernel)
         self.indexed = any(isinstance(v, Compute) and v.op.indexed for v in kernel.body)
+        self.is_epilogue = arguments is not None
         self.axes = self._merge(self._live_axes())
         self.strides = {id(a): tuple(self._stride(a, axis) for axis in self.axes) for a in self.accesses}
-        self.vector = self._vector_axis()
-        self.form = "scalar"
-        if self.vector is not None:
-            reduced = self.axes[self.vector].reduced
-            self.form = "row" if reduced else "column" if any(a.reduced for a in self.axes) else "map"
-        elif any(a.reduced for a in self.axes):
-            self.form = "row"
+        self.vector = len(self.axes) - 1 if self.is_epilogue else self._vector_axis()
+        self.form = self._form()
         self.levels = kernel.levels()
         self.rows = kernel.row_values() if kernel.reduced else [False] * len(kernel.body)
-        self.arguments = Arguments()
+        self.arguments = arguments or Arguments()
         self.text = self._text()
         self.key = hashlib.sha256(self.text.encode()).hexdigest()[:40]
+
+    def _form(self) -> str:
+        if self.is_epilogue:
+            return "epilogue"
+        some_reduced = any(a.reduced for a in self.axes)
+        if self.vector is None:
+            return "row" if some_reduced else "scalar"
+        return "row" if self.axes[self.vector].reduced else "column" if some_reduced else "map"
 
     # -- axes -------------------------------------------------------------------------------------------------------
     def _live_axes(self) -> list[Axis]:
         """Axes of more than one element, the kept ones first."""
+        if self.is_epilogue:
+            return [Axis(s, False, (i,)) for i, s in enumerate(self.kernel.shape)]
         reduced = set(self.kernel.reduced)
         live = [Axis(s, i in reduced, (i,)) for i, s in enumerate(self.kernel.shape) if isinstance(s, Dim) or s != 1]
         return [a for a in live if not a.reduced] + [a for a in live if a.reduced]
 
     def _merge(self, axes: list[Axis]) -> list[Axis]:
         """Neighbouring axes that every access walks as if they were one become one."""
-        if self.indexed:
+        if self.indexed or self.is_epilogue:
             return axes
         out: list[Axis] = []
         for axis in axes:

@@ -82,6 +82,7 @@ class Plan:
         self.segments: list[Any] = []
         self.outputs = [(self.shapes[b], b.dtype.np) for b in program.results]
         self.parallel = False
+        self.scratch_bytes = 0
         bind = owner.addresses[owner.bind.key]
         calls = [Call(bind, owner.binding_arguments(), 1)]
         stopped = not owner.can_fail
@@ -94,6 +95,7 @@ class Plan:
                 calls.append(Call(bind, [0], 1, BARRIER | STOP))  # before the first variable is overwritten
                 stopped = True
             arguments, chunks = step.arguments(ids, sizes)
+            self.scratch_bytes = max(self.scratch_bytes, step.scratch_bytes(sizes))
             if chunks:
                 alone = chunks == 1 and calls and calls[-1].nchunks == 1 and not calls[-1].flags & STOP
                 calls.append(Call(owner.addresses[step.unit.key], arguments, chunks, 0 if alone else BARRIER))
@@ -109,7 +111,7 @@ class Plan:
 
     def _close(self, calls: list[Call]) -> None:
         if calls:
-            self.segments.append(NativeProgram(calls, self.table))
+            self.segments.append(NativeProgram(calls, self.table, self.scratch_bytes))
             calls.clear()
 
 

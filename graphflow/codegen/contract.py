@@ -1,0 +1,118 @@
+"""Contractions: from a ContractKernel to a generated matrix product with the kernel's epilogue in it.
+
+The product itself (register tiles, packing, blocks) is ``graphflow_kernels.cpu.gemm``; the epilogue is the kernel's
+body, emitted for each finished vector of the result by the same code that emits loop kernels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from graphflow.codegen.loops import Arguments, LoopPlan
+from graphflow.core.dims import Dim, Size, evaluate, product
+from graphflow.schedule.kernels import ContractKernel, Product
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+class ContractPlan:
+    """Sizes, strides and arguments of one matrix product, and its text."""
+
+    def __init__(self, kernel: ContractKernel) -> None:
+        self.kernel = kernel
+        self.arguments_of = Arguments()
+        batch = len(kernel.batch)
+        self.m_axis, self.n_axis = batch, batch + 1
+        a, b = kernel.a.strides, kernel.b.strides
+        self.sizes: dict[str, Size] = {"m": kernel.m, "n": kernel.n, "k": kernel.k}
+        self.sizes |= {"a_row": a[batch], "a_col": a[batch + 2], "b_row": b[batch + 2], "b_col": b[batch + 1]}
+        self.batch_strides = {"a": a[:batch], "b": b[:batch]}
+        self.epilogue = LoopPlan(kernel.epilogue, arguments=self.arguments_of)
+        self.text = self._text()
+        self.key = hashlib.sha256(self.text.encode()).hexdigest()[:40]
+
+    def _text(self) -> str:
+        arg, kernel = self.arguments_of, self.kernel
+        lines = [" ".join(f"{name}={arg.size(size)}" for name, size in self.sizes.items())]
+        lines.append(f"batch {' '.join(arg.size(s) for s in kernel.batch)}")
+        for name, access in (("a", kernel.a), ("b", kernel.b)):
+            strides = " ".join(arg.size(s) for s in self.batch_strides[name])
+            offset = "" if access.offset == 0 else f"+{arg.size(access.offset, always=True)}"
+            lines.append(f"{name} {access.buffer.dtype} b{arg.buffer(access.buffer)}[{strides}]{offset}")
+        return f"contract {kernel.dtype}\n" + "\n".join(lines) + "\n" + self.epilogue.text
+
+    def gemm(self) -> Any:
+        """The generator's description of the product; sizes that are symbolic are left open."""
+        from graphflow_kernels.cpu.gemm_plan import Gemm, Layout
+        from graphflow_kernels.cpu.target import host
+
+        known = {name: None if isinstance(size, Dim) else size for name, size in self.sizes.items()}
+        a = Layout(self.kernel.a.buffer.dtype.name, known["a_row"], known["a_col"])
+        b = Layout(self.kernel.b.buffer.dtype.name, known["b_row"], known["b_col"])
+        return Gemm(host(), known["m"], known["n"], known["k"], a, b)
+
+    def arguments(self, numbers: list[int], sizes: Mapping[str, int]) -> tuple[list[int], int]:
+        """The i64 arguments for concrete sizes, and the number of chunks."""
+        return numbers, self._plan(sizes).nchunks
+
+    def scratch_bytes(self, sizes: Mapping[str, int]) -> int:
+        return int(self._plan(sizes).scratch_bytes)
+
+    def _plan(self, sizes: Mapping[str, int]) -> Any:
+        batch = evaluate(product(self.kernel.batch), sizes)
+        return self.gemm().plan(batch, *(evaluate(self.sizes[name], sizes) for name in "mnk"))
+
+
+def can_generate(kernel: ContractKernel) -> bool:
+    """Whether the product is of a dtype that matrix kernels are generated for; others are plain loops."""
+    return all(a.buffer.dtype.name in FLOATS for a in (kernel.a, kernel.b))
+
+
+def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> None:
+    """Define the kernel's function in the module."""
+    from graphflow.codegen.emit_loops import LoopEmitter, Point, i64
+    from graphflow_kernels.cpu import gemm
+
+    emitter = LoopEmitter(plan.epilogue, module, symbol, target)
+    frame, builder = emitter.frame, emitter.builder
+    body = plan.kernel.epilogue.body
+    products = [i for i, value in enumerate(body) if isinstance(value, Product)]
+
+    def batch_coordinates(number: Any) -> dict[int, Any]:
+        coords: dict[int, Any] = {}
+        for axis in reversed(range(plan.m_axis)):
+            size = emitter.size(plan.kernel.batch[axis])
+            coords[axis] = builder.srem(number, size) if axis else number
+            number = builder.sdiv(number, size) if axis else number
+        return coords
+
+    def pointer(name: str) -> Any:
+        access = getattr(plan.kernel, name)
+
+        def place(sb: Any, batch: Any) -> Any:
+            index = i64(0) if access.offset == 0 else emitter.size(access.offset, always=True)
+            for axis, number in batch_coordinates(batch.ir).items():
+                stride = plan.batch_strides[name][axis]
+                if stride != 0:
+                    index = builder.add(index, builder.mul(number, emitter.size(stride)))
+            base = frame.pointers[plan.arguments_of.buffers.index(access.buffer)]
+            return sb.address(base, index, access.buffer.dtype.name)
+
+        return place
+
+    def epilogue(sb: Any, row: Any, column: Any, values: Any, mask: Any, batch: Any) -> None:
+        coords = {**batch_coordinates(batch.ir), plan.m_axis: row.ir, plan.n_axis: column.ir}
+        point = Point(sb, coords, mask, True)
+        for i in products:
+            point.values[i] = values
+        for store in plan.kernel.epilogue.stores:
+            emitter._store(store, point)
+
+    run_time = {name: emitter.size(size) for name, size in plan.sizes.items() if isinstance(size, Dim)}
+    description = plan.gemm()
+    gemm.emit(
+        description, builder, pointer("a"), pointer("b"), frame.begin, frame.end, frame.scratch, epilogue, run_time
+    )
+    builder.ret_void()
