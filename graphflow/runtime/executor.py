@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -69,6 +69,13 @@ class Interpreted:
         return values[:count]
 
 
+class Segment(NamedTuple):
+    """A stretch of native code; ``kernels`` tells what each instruction is (None: bookkeeping)."""
+
+    program: NativeProgram
+    kernels: list[Any]
+
+
 class Plan:
     """A program for one set of symbolic sizes: segments of native code with host steps between them."""
 
@@ -84,7 +91,7 @@ class Plan:
         self.parallel = False
         self.scratch_bytes = 0
         bind = owner.addresses[owner.bind.key]
-        calls = [Call(bind, owner.binding_arguments(), 1)]
+        calls: list[Any] = [(None, Call(bind, owner.binding_arguments(), 1))]  # kernels and their calls
         stopped = not owner.can_fail
         for step in owner.instructions:
             if isinstance(step, HostStep):
@@ -92,26 +99,29 @@ class Plan:
                 self.segments.append(step)
                 continue
             if not stopped and any(b.kind == "variable" for b in step.kernel.writes()):
-                calls.append(Call(bind, [0], 1, BARRIER | STOP))  # before the first variable is overwritten
+                calls.append((None, Call(bind, [0], 1, BARRIER | STOP)))  # before the first variable is overwritten
                 stopped = True
             arguments, chunks = step.arguments(ids, sizes)
             self.scratch_bytes = max(self.scratch_bytes, step.scratch_bytes(sizes))
             if chunks:
-                alone = chunks == 1 and calls and calls[-1].nchunks == 1 and not calls[-1].flags & STOP
-                calls.append(Call(owner.addresses[step.unit.key], arguments, chunks, 0 if alone else BARRIER))
+                before = calls[-1][1] if calls else None
+                alone = before is not None and before.nchunks == chunks == 1 and not before.flags & STOP
+                call = Call(owner.addresses[step.unit.key], arguments, chunks, 0 if alone else BARRIER)
+                calls.append((step.kernel, call))
                 self.parallel |= chunks > 1
             stopped = stopped and not _can_fail(step.kernel)
         self._close(calls)
-        self.binding = self.segments[0].args[0]
+        self.binding = self.segments[0].program.args[0]
         self.epoch = -1
 
     def bind(self, first: int, arrays: Sequence[Any]) -> None:
         """Enter arrays for the binding slots ``first``...; they must live until the run is over."""
         self.binding[2 + 2 * first : 2 + 2 * (first + len(arrays)) : 2] = [id(a) for a in arrays]
 
-    def _close(self, calls: list[Call]) -> None:
+    def _close(self, calls: list[Any]) -> None:
         if calls:
-            self.segments.append(NativeProgram(calls, self.table, self.scratch_bytes))
+            program = NativeProgram([c for _, c in calls], self.table, self.scratch_bytes)
+            self.segments.append(Segment(program, [k for k, _ in calls]))
             calls.clear()
 
 
@@ -162,7 +172,7 @@ class Native:
         return f"{describe(self.program)}\n{memory}\nbuilt in {self.compile_seconds:.3f} s"
 
     # -- running ----------------------------------------------------------------------------------------------------
-    def run(self, arrays: Sequence[Any]) -> list[Any]:
+    def run(self, arrays: Sequence[Any], times: list[tuple[Any, float]] | None = None) -> list[Any]:
         with self._lock:
             plan = self._plans.get(tuple([arrays[i].shape[axis] for i, axis in self._sources]))
             if plan is None:
@@ -173,8 +183,16 @@ class Native:
                 self._bind_variables(plan, len(arrays) + len(results))
             for buffer, cell in self._host:
                 cell[0] = buffer.payload()
-            self._execute(plan)
+            if times is None:
+                self._execute(plan)
+            else:
+                self._execute_timed(plan, times)
         return results
+
+    def profile(self, arrays: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, float]]]:
+        """One run with a clock around each kernel: the outputs, and (kernel, seconds) in order."""
+        times: list[tuple[Any, float]] = []
+        return self.run(arrays, times), times
 
     def _bind_variables(self, plan: Plan, first: int) -> None:
         """Enter the variables' buffers;
@@ -190,7 +208,23 @@ class Native:
             if isinstance(segment, HostStep):
                 self._host_step(segment, plan)
             else:
-                segment.run(threads)
+                segment.program.run(threads)
+                if self.can_fail and self._status[0]:
+                    self._fail(plan)
+
+    def _execute_timed(self, plan: Plan, times: list[tuple[Any, float]]) -> None:
+        threads = self.num_threads or gang.get_num_threads()
+        for segment in plan.segments:
+            steps = [segment] if isinstance(segment, HostStep) else segment.kernels
+            for number, kernel in enumerate(steps):
+                started = time.perf_counter()
+                if isinstance(segment, HostStep):
+                    self._host_step(segment, plan)
+                else:
+                    chunks = segment.program.nchunks[number]
+                    segment.program.run_one(number, threads if chunks > 1 else 1)
+                if kernel is not None:
+                    times.append((kernel, time.perf_counter() - started))
                 if self.can_fail and self._status[0]:
                     self._fail(plan)
 

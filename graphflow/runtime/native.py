@@ -62,3 +62,9 @@ class NativeProgram:
         A `brief` program keeps Python's lock: the call costs less, and no other Python code runs meanwhile.
         """
         run_program(self.address, nthreads, self.scratch_bytes, brief)
+
+    def run_one(self, number: int, nthreads: int = 1) -> None:
+        """Run one of the instructions alone: for measuring them."""
+        row = self._instructions.ctypes.data + number * self._instructions.strides[0]
+        header = np.array([row, 1, self.table.ctypes.data], np.int64)
+        run_program(header.ctypes.data, nthreads, self.scratch_bytes)
