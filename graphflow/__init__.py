@@ -38,6 +38,7 @@ from graphflow.core.dtypes import (
 )
 from graphflow.ops import random
 from graphflow.ops.define import FUNCTIONS as _FUNCTIONS
+from graphflow.ops.namespace import e, inf, nan, newaxis, pi
 from graphflow.tensor import Tensor
 from graphflow.variable import Parameter, Variable
 
@@ -72,6 +73,8 @@ def __getattr__(name: str) -> _Any:
         value = getattr(_import_module(_PLACES[name]), name)
         globals()[name] = value
         return value
+    if name in _FUNCTIONS:  # defined since: a user's op
+        return _FUNCTIONS[name]
     raise AttributeError(f"module 'graphflow' has no attribute {name!r}")
 
 
