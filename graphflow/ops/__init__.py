@@ -13,6 +13,7 @@ FAMILIES = (
     "elementwise",
     "logic",
     "mathematical",
+    "gamma",
     "special",
     "reduce",
     "creation",

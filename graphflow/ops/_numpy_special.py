@@ -10,7 +10,7 @@ import numpy as np
 Array = Any
 
 
-def _wide(function: Any) -> Any:
+def in_float64(function: Any) -> Any:
     """Computes in float64 and rounds back (floating-point dtypes only)."""
 
     def rounded(x: Array) -> Array:
@@ -99,12 +99,12 @@ def _erf_pieces(x: Array, complement: bool) -> Array:
     return out
 
 
-@_wide
+@in_float64
 def _erf64(x: Array) -> Array:
     return _erf_pieces(x, False).reshape(x.shape)
 
 
-@_wide
+@in_float64
 def erfc(x: Array) -> Array:
     """1 - erf(x)."""
     return _erf_pieces(x, True).reshape(x.shape)

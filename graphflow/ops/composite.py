@@ -14,7 +14,7 @@ from graphflow.core.errors import DTypeError, ShapeError, at_line, user_origin
 from graphflow.ops import random
 from graphflow.ops.creation import beside, zeros_like
 from graphflow.ops.define import cast, promote, public
-from graphflow.ops.elementwise import abs, sign, where
+from graphflow.ops.elementwise import abs, positive, sign, where
 from graphflow.ops.logic import isfinite, isnan
 from graphflow.ops.mathematical import erf, exp, expm1, log, logaddexp, sigmoid, tanh
 from graphflow.ops.movement import part, reshape
@@ -269,6 +269,25 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, *, generator: random.
     with beside(x):
         (u,) = (generator or random.default_generator).unit(x.shape, float64 if x.dtype is float64 else float32)
     return where(u >= p, x * (1.0 / (1.0 - p)), 0.0)
+
+
+# -- parts of real numbers (the Array API names them for complex ones too) --------------------------------------------
+@public(methods=("conj",))
+def conj(x: Any, /) -> Tensor:
+    """The complex conjugate: a real tensor itself."""
+    return positive(x)
+
+
+@public
+def real(x: Any, /) -> Tensor:
+    """The real part: a real tensor itself."""
+    return positive(x)
+
+
+@public
+def imag(x: Any, /) -> Tensor:
+    """The imaginary part of a real tensor: zeros."""
+    return zeros_like(x)
 
 
 # -- numbers that are nearly equal, or none ------------------------------------------------------------------------

@@ -119,14 +119,6 @@ negative = elementwise(
     methods=("__neg__", "neg", "negative"),
     doc="-x.",
 )
-abs = elementwise(
-    "abs",
-    np.abs,
-    lambda b, x: b.abs(x),
-    lambda g, out, x: (g * sign(x),),
-    methods=("__abs__", "abs", "absolute"),
-    doc="The absolute value. Its gradient at 0 is 0.",
-)
 sign = elementwise(
     "sign",
     np.sign,
@@ -134,6 +126,14 @@ sign = elementwise(
     zero_gradient,
     methods=("sign",),
     doc="-1, 0 or 1; NaN stays NaN.",
+)
+abs = elementwise(
+    "abs",
+    np.abs,
+    lambda b, x: b.abs(x),
+    lambda g, out, x: (g * sign(x),),
+    methods=("__abs__", "abs", "absolute"),
+    doc="The absolute value. Its gradient at 0 is 0.",
 )
 square = elementwise(
     "square",
@@ -236,26 +236,6 @@ def positive(x: Any, /) -> Tensor:
     if x.dtype is bool_:
         raise DTypeError(at_line("positive takes numeric tensors, got bool", user_origin()))
     return x
-
-
-@public(methods=("conj",))
-def conj(x: Any, /) -> Tensor:
-    """The complex conjugate: a real tensor itself."""
-    return positive(x)
-
-
-@public
-def real(x: Any, /) -> Tensor:
-    """The real part: a real tensor itself."""
-    return positive(x)
-
-
-@public
-def imag(x: Any, /) -> Tensor:
-    """The imaginary part of a real tensor: zeros."""
-    from graphflow.ops.creation import zeros_like
-
-    return zeros_like(x)
 
 
 # -- rounding --------------------------------------------------------------------------------------------------------

@@ -77,8 +77,12 @@ sigmoid = _float(
 )
 
 # -- trigonometric ---------------------------------------------------------------------------------------------------
-sin = _float("sin", np.sin, lambda b, x: b.sin(x), lambda g, out, x: (g * cos(x),), "The sine of x radians.")
-cos = _float("cos", np.cos, lambda b, x: b.cos(x), lambda g, out, x: (-g * sin(x),), "The cosine of x radians.")
+sin: Callable[..., Tensor] = _float(
+    "sin", np.sin, lambda b, x: b.sin(x), lambda g, out, x: (g * cos(x),), "The sine of x radians."
+)
+cos: Callable[..., Tensor] = _float(
+    "cos", np.cos, lambda b, x: b.cos(x), lambda g, out, x: (-g * sin(x),), "The cosine of x radians."
+)
 tan = _float(
     "tan",
     np.tan,
@@ -130,8 +134,12 @@ atan2 = _float(
 )
 
 # -- hyperbolic ------------------------------------------------------------------------------------------------------
-sinh = _float("sinh", np.sinh, lambda b, x: b.sinh(x), lambda g, out, x: (g * cosh(x),), "The hyperbolic sine.")
-cosh = _float("cosh", np.cosh, lambda b, x: b.cosh(x), lambda g, out, x: (g * sinh(x),), "The hyperbolic cosine.")
+sinh: Callable[..., Tensor] = _float(
+    "sinh", np.sinh, lambda b, x: b.sinh(x), lambda g, out, x: (g * cosh(x),), "The hyperbolic sine."
+)
+cosh: Callable[..., Tensor] = _float(
+    "cosh", np.cosh, lambda b, x: b.cosh(x), lambda g, out, x: (g * sinh(x),), "The hyperbolic cosine."
+)
 tanh = _float(
     "tanh", np.tanh, lambda b, x: b.tanh(x), lambda g, out, x: (g * (1 - square(out)),), "The hyperbolic tangent."
 )

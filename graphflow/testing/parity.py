@@ -44,7 +44,7 @@ def check_parity(
     """
     call = Call(fn, args, numbers=False)
     graph, inputs, outputs = record(call.run, call.arrays, symbolic)
-    function = call.run
+    function: Callable[[Sequence[Tensor]], list[Tensor]] = call.run
     if grad:
         function = _with_gradients(call, [v for v in graph.variables() if v.requires_grad])
         graph, inputs, outputs = record(function, call.arrays, symbolic)
