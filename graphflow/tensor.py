@@ -235,12 +235,14 @@ class Tensor(Operators):
             raise TypeError(f"{what} needs a tensor of one element, this has shape {self.shape}")
         return data.reshape(()).item() if data.dtype.kind != "V" else float(data.reshape(()))
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
         data = self._concrete("DLPack export", "Session.run")
         writable = data.view()  # DLPack's older protocol has no read-only flag; consumers must not write
         if not data.flags.writeable:
             writable = data.copy()
-        return writable.__dlpack__(**options)
+        return writable.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)

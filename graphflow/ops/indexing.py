@@ -135,7 +135,7 @@ class _Reader:
 
     def _mask(self, mask: Tensor, axis: int) -> None:
         sizes = self.x.shape[axis : axis + mask.ndim]
-        if mask.shape != sizes:
+        if not all(m in (n, 0) for m, n in zip(mask.shape, sizes)):  # the Array API lets a mask be empty
             raise _fail(f"a mask of shape {shape_str(mask.shape)} cannot index axes of shape {shape_str(sizes)}")
         data = mask._concrete(
             "indexing with a bool mask, whose result's size depends on",

@@ -13,10 +13,10 @@ from graphflow.core.dtypes import as_dtype, float32, int64, uint64
 from graphflow.core.errors import DTypeError, ShapeError, at_line, user_origin
 from graphflow.core.op import Op, Sample
 from graphflow.ops.arrange import moveaxis
-from graphflow.ops.creation import beside, full_like
+from graphflow.ops.creation import beside, full
 from graphflow.ops.define import cast, primitive, promote, public
 from graphflow.ops.elementwise import where
-from graphflow.ops.movement import concat, expand_dims, part, reshape, reverse
+from graphflow.ops.movement import concat, part, reshape, reverse
 from graphflow.ops.picking import take_along_axis
 from graphflow.ops.special import size_of
 from graphflow.tensor import Tensor, as_tensor
@@ -271,7 +271,9 @@ def _running(op: Op, x: Any, axis: int | None, dtype: Any, initial: int | None) 
     out = cast(apply(op, (cast(x, wide),), {"axis": where_}), kind)
     if initial is None:
         return out
-    return concat([full_like(part(expand_dims(out, where_), where_, 0, 1), initial), out], where_)
+    with beside(x):
+        first = full(tuple(1 if a == where_ else n for a, n in enumerate(x.shape)), initial, dtype=kind)
+    return concat([first, out], where_)
 
 
 @public
