@@ -11,7 +11,24 @@ import numpy as np
 from graphflow_kernels.tools.native import Rule
 
 Array = np.ndarray
-SPECIAL = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, math.pi / 2, math.pi, 11.5, 22.0, 88.72283, 88.8, 103.9, 104.5, 126.0)
+SPECIAL: tuple[float, ...] = (
+    0.0,
+    0.5,
+    1.0,
+    1.5,
+    2.0,
+    2.5,
+    3.0,
+    math.pi / 2,
+    math.pi,
+    11.5,
+    22.0,
+    88.72283,
+    88.8,
+    103.9,
+    104.5,
+    126.0,
+)
 SPECIAL += (128.0, 149.0, 150.5, 355.0, 709.78, 710.4, 740.0, 745.2, 1023.9999, 1024.0, 1074.0, 1e22, math.inf)
 
 
@@ -74,7 +91,7 @@ def arguments(case: Case, dtype: str, count: int = 4000) -> tuple[Array, ...]:
     """Arguments over all magnitudes, the usual ranges and the special values."""
     kind, info = np.dtype(dtype), np.finfo(dtype)
     rng = np.random.default_rng(7)
-    edges = [*SPECIAL, info.tiny, info.smallest_subnormal, info.max, info.eps, 1 + info.eps, 1 - info.epsneg]
+    edges: list[Any] = [*SPECIAL, info.tiny, info.smallest_subnormal, info.max, info.eps, 1 + info.eps, 1 - info.epsneg]
     special = np.array([*edges, *(-x for x in edges), math.nan]).astype(kind)
     if case.operands == 2:
         x = [np.repeat(special, special.size), np.exp(rng.uniform(-80, 80, count)), rng.uniform(-20, 20, count)]

@@ -1,0 +1,269 @@
+"""Matrix multiplication as LLVM IR: the loop nest around the register tiles, with packing and the caller's epilogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from llvmlite import ir
+
+from graphflow_kernels.cpu.emitter import I64
+from graphflow_kernels.cpu.gemm_pack import packer
+from graphflow_kernels.cpu.gemm_plan import DIRECT_ROWS, DOT_SIZE, Gemm
+from graphflow_kernels.cpu.gemm_tile import dot_tile, outer_tile
+from graphflow_kernels.cpu.loops import Integers, Size, loop
+from graphflow_kernels.cpu.scalar import ScalarBuilder
+from graphflow_kernels.cpu.value import Value
+
+Pointer = Callable[[ScalarBuilder, Value], Any]
+"""Given the number of the product in the batch, the address of the first element of an operand."""
+Epilogue = Callable[[ScalarBuilder, Value, Value, Value, "Value | None", Value], None]
+"""``epilogue(b, row, column, values, mask, batch)``: does with finished sums what is to be done, stores included.
+
+`values` are the sums of one row from `column` on, as many as `b` has lanes (one or a vector); only the lanes of `mask`
+exist, where there is one. `row`, `column` and `batch` are single int64 values.
+"""
+
+
+def emit(
+    gemm: Gemm,
+    builder: ir.IRBuilder,
+    a: Pointer,
+    b: Pointer,
+    begin: Any,
+    end: Any,
+    scratch: Any,
+    epilogue: Epilogue,
+    run_time: Mapping[str, Any] | None = None,
+) -> None:
+    """Emit chunks `begin` to `end` (LLVM i64) of the products at the builder's position.
+
+    `scratch` is memory of this thread, of the size that `Gemm.plan` says and aligned to a vector; `run_time` has an
+    LLVM i64 for each name in ``gemm.run_time``. ValueError if one is missing.
+    """
+    values = dict(run_time or {})
+    missing = [name for name in gemm.run_time if name not in values]
+    if missing:
+        raise ValueError(f"run-time numbers expected for {', '.join(gemm.run_time)}; missing {', '.join(missing)}")
+    _Nest(gemm, builder, scratch, epilogue, values).chunks(a, b, begin, end)
+
+
+class _Nest:
+    """The function under construction: sizes, strides, and where packed operands lie in the scratch memory."""
+
+    def __init__(
+        self, gemm: Gemm, builder: ir.IRBuilder, scratch: Any, epilogue: Epilogue, values: Mapping[str, Any]
+    ) -> None:
+        self.gemm, self.builder, self.epilogue = gemm, builder, epilogue
+        self.s = ScalarBuilder(builder, gemm.target, 1)
+        self.v = ScalarBuilder(builder, gemm.target, gemm.lanes)
+        self.ints = Integers(self.s)
+
+        def size(name: str, known: int | None) -> Size:
+            return self.s.value(values[name], "int64") if known is None else known
+
+        self.m, self.n, self.k = size("m", gemm.m), size("n", gemm.n), size("k", gemm.k)
+        self.a_row, self.a_col = size("a_row", gemm.a.row), size("a_col", gemm.a.col)
+        self.b_row, self.b_col = size("b_row", gemm.b.row), size("b_col", gemm.b.col)
+        self.height, self.width = gemm.tile.rows, gemm.tile.vectors * gemm.lanes
+        self.blocks = gemm.blocks(self.m, self.n, self.k, self.ints)
+        self.depth = gemm.depth(self.k, self.ints)
+        self.tile = scratch
+        self.packed_a = self.s.address(scratch, self.height * self.width, gemm.dtype)
+        area = 0 if gemm.a_direct else self.blocks.tile_rows * self.height * self.depth + gemm.lanes
+        self.packed_b = self.s.address(self.packed_a, area, gemm.dtype)
+        # Which block of B is packed, so that chunks that share it pack it once.
+        self.kept = builder.alloca(I64)
+        builder.store(I64(-1), self.kept)
+
+    # -- chunks ----------------------------------------------------------------------------------------------------
+
+    def chunks(self, a: Pointer, b: Pointer, begin: Any, end: Any) -> None:
+        """The loop over this call's chunks; chunks that follow each other share columns."""
+        s, ints, gemm = self.s, self.ints, self.gemm
+        with loop(s, s.value(begin, "int64"), s.value(end, "int64")) as chunk:
+            column_group = ints.quotient(chunk, self.blocks.row_blocks)
+            row_block = chunk - column_group * self.blocks.row_blocks
+            batch = ints.quotient(column_group, self.blocks.column_blocks)
+            column_block = column_group - batch * self.blocks.column_blocks
+            self.batch = batch
+            self.first_row = row_block * (self.blocks.tile_rows * self.height)
+            self.rows = ints.least(self.m - self.first_row, self.blocks.tile_rows * self.height)
+            self.first_column = column_block * (self.blocks.tile_columns * self.width)
+            self.columns = ints.least(self.n - self.first_column, self.blocks.tile_columns * self.width)
+            self.a = s.address(a(s, batch), self.first_row * self.a_row, gemm.a.dtype)
+            self.b = s.address(b(s, batch), self.first_column * self.b_col, gemm.b.dtype)
+            dots = gemm.may_dot and self.either(self.at_most(self.m, DOT_SIZE), self.at_most(self.n, DOT_SIZE))
+            self.choose(dots, self.dot_block, lambda: self.block(column_group))
+
+    def at_most(self, x: Size, bound: int) -> Any:
+        """x <= bound: a bool where x is known, else a value."""
+        return x <= bound
+
+    def either(self, x: Any, y: Any) -> Any:
+        """x or y, decided when code is generated where possible."""
+        if x is True or y is True:
+            return True
+        return y if x is False else x if y is False else x | y
+
+    def choose(self, condition: Any, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
+        """One of the two, decided when code is generated where possible."""
+        if isinstance(condition, bool):
+            (then if condition else otherwise)()
+            return
+        with self.builder.if_else(condition.ir) as (first, second):
+            with first:
+                then()
+            with second:
+                otherwise()
+
+    # -- one block -------------------------------------------------------------------------------------------------
+
+    def dot_block(self) -> None:
+        """A block whose elements are sums along vectors of k."""
+        s, gemm = self.s, self.gemm
+        function = dot_tile(gemm, self.builder.module)
+        with (
+            self.tiles(self.columns, self.width) as (j, columns),
+            self.tiles(self.rows, self.height) as (i, rows),
+        ):
+            a = s.address(self.a, i * self.a_row, gemm.dtype)
+            b = s.address(self.b, j * self.b_col, gemm.dtype)
+            self.call(function, a, self.a_row, rows, b, self.b_col, columns, self.k, self.tile)
+            self.finish(i, rows, j, columns)
+
+    def block(self, column_group: Value) -> None:
+        """A block of register tiles."""
+        gemm = self.gemm
+        direct = gemm.b_may_be_direct and self.at_most(self.m, DIRECT_ROWS)
+        self.choose(direct, self.pack_last_columns, lambda: self.pack_columns_once(column_group))
+        if not gemm.a_direct:
+            self.pack_rows()
+        with self.tiles(self.columns, self.width) as (j, columns):
+            b, b_row = self.columns_at(j, columns, direct)
+            with self.tiles(self.rows, self.height) as (i, rows):
+                a = self.a if gemm.a_direct else self.packed_a
+                a = self.s.address(a, i * (self.a_row if gemm.a_direct else self.depth), gemm.dtype)
+                self.multiply(a, rows, b, b_row)
+                self.finish(i, rows, j, columns)
+
+    @contextmanager
+    def tiles(self, length: Size, step: int) -> Iterator[tuple[Value, Value]]:
+        """A loop over tiles: the start of each and how much of it exists."""
+        with loop(self.s, 0, length, step) as start:
+            yield start, self.s.minimum(length - start, step)
+
+    def multiply(self, a: Any, rows: Value, b: Any, b_row: Size) -> None:
+        """Call the function of the least height that covers `rows`."""
+
+        def with_height(heights: tuple[int, ...]) -> None:
+            height, *lower = heights
+
+            def call() -> None:
+                function = outer_tile(self.gemm, self.builder.module, height)
+                self.call(function, a, self.a_row, self.a_col, rows, b, b_row, self.k, self.tile)
+
+            if not lower:
+                call()
+            else:
+                self.choose(rows > lower[0], call, lambda: with_height(tuple(lower)))
+
+        with_height(self.gemm.heights)
+
+    def call(self, function: ir.Function, *arguments: Any) -> None:
+        """Call an internal function; numbers and values become i64, pointers stay."""
+        self.builder.call(function, [self.ints.ir(x) if isinstance(x, (int, Value)) else x for x in arguments])
+
+    # -- packing ---------------------------------------------------------------------------------------------------
+
+    def pack_rows(self) -> None:
+        """The rows of A of this block, a panel for each tile."""
+        s, gemm = self.s, self.gemm
+        function = packer(gemm, self.builder.module, gemm.a.dtype, gemm.a.col, gemm.a.row)
+        with self.tiles(self.rows, self.height) as (i, rows):
+            height: Size = self.height
+            for lower in gemm.heights[1:]:
+                height = s.select(rows <= lower, s.const(lower, "int64"), height)
+            for first in range(0, self.height, gemm.lanes):
+                source = s.address(self.a, (i + first) * self.a_row, gemm.a.dtype)
+                target = s.address(self.packed_a, i * self.depth + first, gemm.dtype)
+                source, count = self.within(source, rows, first, self.a_row, gemm.a.dtype)
+                needed = first < self.ints.value(height) if first and len(gemm.heights) > 1 else True
+                arguments = (source, self.a_col, self.a_row, count, self.k, target, height)
+                self.choose(needed, partial(self.call, function, *arguments), lambda: None)
+
+    def within(self, source: Any, count: Value, first: int, stride: Size, dtype: str) -> tuple[Any, Value]:
+        """Source and count of the vector that starts at `first`: the last element again where none is left."""
+        if first == 0:
+            return source, count
+        s = self.s
+        back = s.minimum(count - (first + 1), 0)
+        return s.address(source, back * stride, dtype), s.maximum(count - first, 1)
+
+    def pack_columns(self, j: Value, columns: Value, target: Any) -> None:
+        """The columns of B of one tile."""
+        s, gemm = self.s, self.gemm
+        function = packer(gemm, self.builder.module, gemm.b.dtype, gemm.b.row, gemm.b.col)
+        for first in range(0, self.width, gemm.lanes):
+            source = s.address(self.b, (j + first) * self.b_col, gemm.b.dtype)
+            source, count = self.within(source, columns, first, self.b_col, gemm.b.dtype)
+            place = s.address(target, first, gemm.dtype)
+            self.call(function, source, self.b_row, self.b_col, count, self.k, place, self.width)
+
+    def pack_columns_once(self, column_group: Value) -> None:
+        """All columns of B of this block, unless the chunk before has packed them."""
+        kept = self.builder.load(self.kept, typ=I64)
+        with self.builder.if_then(self.builder.icmp_signed("!=", kept, column_group.ir)):
+            with self.tiles(self.columns, self.width) as (j, columns):
+                self.pack_columns(j, columns, self.s.address(self.packed_b, j * self.depth, self.gemm.dtype))
+            self.builder.store(column_group.ir, self.kept)
+
+    def pack_last_columns(self) -> None:
+        """The columns of the last tile if it is not full: whole vectors cannot be read there in place."""
+        s = self.s
+        if self.gemm.n is not None and self.gemm.n % self.width == 0:
+            return
+        start = self.ints.quotient(self.columns, self.width) * self.width
+        with self.builder.if_then((self.columns > start).ir):
+            self.pack_columns(s.value(self.ints.ir(start), "int64"), self.columns - start, self.packed_b)
+
+    def columns_at(self, j: Value, columns: Value, direct: Any) -> tuple[Any, Size]:
+        """Where a tile reads B, and the stride of k there."""
+        s, dtype = self.s, self.gemm.dtype
+        packed = s.address(self.packed_b, j * self.depth, dtype)
+        if direct is False:
+            return packed, self.width
+        in_place = s.address(self.b, j, dtype)
+        if direct is True and self.gemm.n is not None and self.gemm.n % self.width == 0:
+            return in_place, self.b_row
+        whole = columns == self.width
+        edge = self.packed_b
+        if direct is not True:
+            edge = self.builder.select(direct.ir, edge, packed)
+            whole = whole & direct
+        width = s.select(whole, self.ints.value(self.b_row), self.width)
+        return self.builder.select(whole.ir, in_place, edge), width
+
+    # -- the epilogue ----------------------------------------------------------------------------------------------
+
+    def finish(self, i: Value, rows: Value, j: Value, columns: Value) -> None:
+        """Hand the finished tile to the epilogue, a vector at a time."""
+        s, v, gemm = self.s, self.v, self.gemm
+        even = gemm.n is not None and gemm.n % gemm.lanes == 0
+        masked = not even and gemm.target.name == "avx512"
+        whole = columns if even or masked else self.ints.quotient(columns, gemm.lanes) * gemm.lanes
+        with loop(s, 0, rows) as r:
+            row, start = self.first_row + i + r, r * self.width
+
+            def vector(b: ScalarBuilder, c: Value, mask: Value | None) -> None:
+                values = b.load(self.tile, start + c, gemm.dtype)
+                self.epilogue(b, row, self.first_column + j + c, values, mask, self.batch)
+
+            with loop(s, 0, whole, gemm.lanes) as c:
+                vector(v, c, v.mask_first(columns - c) if masked else None)
+            if not even and not masked:
+                # Masked stores are slow or missing here: the last columns go one by one.
+                with loop(s, whole, columns) as c:
+                    vector(s, c, None)
