@@ -60,9 +60,9 @@ class Interpreted:
         effects = [n for n in graph.nodes if n.op.kind == "effect"]  # prints and checks that no output needs
         self._fetches = [*graph.outputs, *(n for _, n in graph.updates), *effects]
 
-    def run(self, arrays: Sequence[Any]) -> list[Any]:
+    def run(self, arrays: Sequence[Any], observe: Any = None) -> list[Any]:
         feeds = dict(zip(self.inputs, arrays, strict=True))
-        values = evaluate(self._fetches, feeds, commit=False) if self._fetches else []
+        values = evaluate(self._fetches, feeds, commit=False, observe=observe) if self._fetches else []
         count = len(self.graph.outputs)
         for (variable, _), value in zip(self.graph.updates, values[count:]):
             variable._store(np.ascontiguousarray(value).reshape(variable.shape))
