@@ -94,6 +94,18 @@ def _slice_of_broadcast(m: Match) -> Node | None:
     return m.make("broadcast_to", m.x, shape=m.root.aval.shape) if m.x.aval.shape == () else None
 
 
+def _transposed_product(m: Match) -> Node | None:
+    """A transposed product is the product of the transposes: then what follows walks it row by row.
+
+    Weight gradients come as products that must be transposed to the weight's layout.
+    """
+    axes, rank = m.root.attrs["axes"], m.root.aval.ndim
+    swap = (*range(rank - 2), rank - 1, rank - 2)
+    if axes != swap or m.a.aval.ndim != rank or m.b.aval.ndim != rank:
+        return None
+    return m.make("matmul", m.make("permute", m.b, axes=swap), m.make("permute", m.a, axes=swap))
+
+
 VIEWS = Rules(
     ("stop_gradient(x)", "x"),  # gradients were taken when the graph was recorded
     ("reshape(x)", _unmoved),
@@ -106,6 +118,7 @@ VIEWS = Rules(
     ("reshape(reshape(x))", lambda m: m.make("reshape", m.x, shape=m.root.aval.shape)),
     ("broadcast_to(broadcast_to(x))", lambda m: m.make("broadcast_to", m.x, shape=m.root.aval.shape)),
     ("permute(p:permute(x))", _permute_of_permute),
+    ("permute(matmul(a, b))", _transposed_product),
     ("slice(s:slice(x))", _slice_of_slice),
     ("cast(c:cast(x))", _cast_of_cast),
     ("broadcast_to(r:reshape(x))", _added_axes),

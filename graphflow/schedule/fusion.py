@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +53,7 @@ from graphflow.schedule.split import split_reduction
 Axes = tuple["int | None", ...]  # for each axis of a value: the domain axis it runs along, None for size 1
 MAX_REREAD = 1 << 16  # elements of a row that a second pass may walk again (a row that stays in cache)
 FLOATING_COST = 8  # cost up to which a chain without fused operands is computed again rather than stored
+TINY = 2  # elements up to which a value is computed ahead of its place in the program
 MAX_BODY = 400  # values in one kernel body: beyond this, compiling gets slow and registers run out
 
 
@@ -114,7 +116,7 @@ class Fuser:
         self.variables: dict[Any, Buffer] = {}
         self.floating: dict[Node, int] = {}  # cost of the chain that ends in the node
         self.spread: dict[Node, Node] = {}  # views of a single number, and the node of that number
-        self.nodes: list[Node] = list(graph.nodes)
+        self.nodes: list[Node] = tiny_first(graph.nodes)
         self.number = {n: i for i, n in enumerate(self.nodes)}
         self.status = self.buffer((2,), as_dtype("int64"), "status")
         self.inputs = [self._bind(n, "input", None) for n in inputs]
@@ -223,7 +225,7 @@ class Fuser:
         group = self._open_group(node, None)
         if group is None:
             cost = node.op.cost + sum(self.floating.get(n, 0) for n in node.inputs)
-            if cost <= FLOATING_COST and not any(n in self.fused for n in node.inputs):
+            if cost <= FLOATING_COST:
                 self.floating[node] = cost
                 return
             group = self._new_group(node.aval.shape)
@@ -604,6 +606,23 @@ class Fuser:
             kernel.contract.why = kernel.kernel.why
             return kernel.contract
         return kernel.kernel
+
+
+def tiny_first(nodes: Sequence[Node]) -> list[Node]:
+    """Program order, but values of a few elements that depend on variables and constants alone come first.
+
+    An optimizer's bias corrections, say: computed early, they do not keep the updates that use them out of the kernels
+    that produce the gradients.
+    """
+    early: set[Node] = set()
+    for node in nodes:
+        if node.op.kind == "source":
+            early.add(node)
+        elif node.op.kind in ("map", "view") and all(i in early for i in node.inputs):
+            size = product(node.aval.shape)
+            if not isinstance(size, Dim) and size <= TINY:
+                early.add(node)
+    return [n for n in nodes if n in early] + [n for n in nodes if n not in early]
 
 
 class _Exact:
