@@ -167,6 +167,7 @@ class Variable(Operators):
     def requires_grad(self, value: bool) -> None:
         self.trainable = bool(value)
         self._snapshot = None
+        _touch()
 
     def requires_grad_(self, value: bool = True) -> Variable:
         """Freeze or unfreeze (PyTorch's spelling)."""
