@@ -17,7 +17,7 @@ from graphflow.autograd import grad, gradients, value_and_grad
 from graphflow.core import errors
 from graphflow.core.config import config
 from graphflow.core.dims import Dim
-from graphflow.core.dispatch import enable_grad, is_grad_enabled, no_grad
+from graphflow.core.dispatch import enable_grad, init_scope, is_grad_enabled, no_grad
 from graphflow.core.dtypes import DType as dtype
 from graphflow.core.dtypes import (
     bfloat16,
@@ -54,12 +54,20 @@ _MODULES = ("data", "datasets", "io", "keras", "metrics", "nn", "onnx", "optim",
 # Public names that live in such parts.
 _PLACES = {
     "Graph": "graphflow.ir.graph",
+    "Operation": "graphflow.trace",
     "Session": "graphflow.runtime.session",
     "TensorSpec": "graphflow.trace",
     "compile": "graphflow.trace",
+    "constant": "graphflow.trace",
+    "control_dependencies": "graphflow.trace",
     "get_default_graph": "graphflow.trace",
+    "get_default_session": "graphflow.runtime.session",
+    "global_variables_initializer": "graphflow.trace",
+    "group": "graphflow.trace",
     "load": "graphflow.io",
+    "no_op": "graphflow.trace",
     "placeholder": "graphflow.trace",
+    "register_session_run_conversion_functions": "graphflow.runtime.session",
     "reset_default_graph": "graphflow.trace",
     "save": "graphflow.io",
     "trace": "graphflow.trace",

@@ -153,7 +153,7 @@ class Dim:
         return total
 
     def as_line(self) -> tuple[str, int, int] | None:
-        """``(name, factor, offset)`` if it is ``factor * name + offset``, else None: what one number can be solved for."""
+        """``(name, factor, offset)`` if it is ``factor * name + offset`` (one number tells the size), else None."""
         (mono, factor), *rest = self.terms
         if len(mono) != 1 or not isinstance(mono[0], str) or len(rest) > 1 or (rest and rest[0][0] != ()):
             return None
@@ -267,7 +267,7 @@ _assumptions = _Assumptions()
 def collecting_assumptions(sink: list[tuple[Size, Size]], *, loud: bool | None = None) -> Iterator[None]:
     """While recording: equalities between symbolic sizes are assumed, noted in ``sink`` and checked when data comes.
 
-    With ``loud`` (under tracing), a comparison in the user's own code that only data can decide raises SymbolicDimError.
+    With ``loud`` (under tracing), a comparison in the user's code that only data can decide raises SymbolicDimError.
     """
     saved = _assumptions.sink, _assumptions.loud
     _assumptions.sink = sink

@@ -34,16 +34,12 @@ def evaluate(
     feeds = feeds or {}
     sizes = sizes_of_feeds(feeds)
     check_assumptions(fetches[0].graph if fetches else None, sizes)
-    values: dict[Node, Any] = {}
-    state: dict[Any, Array] = {}
-    for node in needed_nodes(fetches, feeds):
-        values[node] = _value(node, values, state, sizes, feeds)
-        if observe is not None:
-            observe(node, values[node])
-    out = [_own(values[n]) for n in fetches]
+    evaluation = Evaluation()
+    evaluation.feed(feeds, sizes)
+    evaluation.run(fetches, observe)
+    out = [_own(evaluation.values[n]) for n in fetches]
     if commit:
-        for variable, value in state.items():
-            variable._store(np.array(value, order="C"))
+        evaluation.commit()
     return out
 
 
@@ -69,30 +65,70 @@ def needed_nodes(fetches: Sequence[Node], feeds: Mapping[Node, Any]) -> list[Nod
     return found
 
 
-def _value(node: Node, values: dict[Node, Any], state: dict[Any, Array], sizes: dict[str, int], feeds: Any) -> Any:
-    if node in feeds:
-        return feeds[node]
-    name = node.op.name
-    if name == "placeholder":
-        raise FeedError(at_line(f"placeholder {node.name!r} ({node.aval.describe()}) was not fed", node.origin))
-    if name == "variable_read":
-        variable = node.attrs["variable"]
-        return state.get(variable, variable._data) if node.attrs["when"] == "now" else variable._data
-    if name == "initialize":
-        state.update((v, np.array(v._initial)) for v in node.graph.variables() if v.resettable)
-        return None
-    args = [values[i] for i in node.inputs]
-    if name == "variable_assign":
-        state[node.attrs["variable"]] = args[0]
-        return args[0]
-    attrs = {k: concrete(v, sizes) for k, v in node.attrs.items()}
-    if node.op.kind == "control":
-        attrs["sizes"] = sizes
-    try:
-        value = node.op.ref(*args, **attrs)
-    except (ValueError, IndexError, ArithmeticError) as error:
-        raise type(error)(at_line(f"{node.op.name} ({node.name!r}): {error}", node.origin)) from error
-    return value if isinstance(value, tuple) or value is None else np.asarray(value)
+class Evaluation:
+    """The values of one run so far. ``start`` gives the variables' values at its start, if they are not today's."""
+
+    def __init__(self, start: Mapping[Any, Array] | None = None) -> None:
+        self.values: dict[Node, Any] = {}
+        self.fed: set[Node] = set()
+        self.state: dict[Any, Array] = {}
+        self.sizes: dict[str, int] = {}
+        self._start = start or {}
+        self._changed: dict[Any, None] = {}
+
+    def feed(self, feeds: Mapping[Node, Array], sizes: Mapping[str, int]) -> None:
+        """Take arrays as the values of nodes."""
+        self.fed.update(feeds)
+        self.values.update(feeds)
+        self.sizes.update(sizes)
+
+    def needed(self, fetches: Sequence[Node]) -> list[Node]:
+        """What remains to be computed for the fetches, in program order."""
+        return [n for n in needed_nodes(fetches, self.values) if n not in self.values]
+
+    def run(self, fetches: Sequence[Node], observe: Any = None) -> None:
+        """Compute the fetches, and what they need."""
+        for node in self.needed(fetches):
+            self.values[node] = self._value(node)
+            if observe is not None:
+                observe(node, self.values[node])
+
+    def commit(self) -> None:
+        """Let the assignments since the last commit take effect."""
+        for variable in self._changed:
+            variable._store(np.array(self.state[variable], order="C"))
+        self._changed.clear()
+
+    def _assign(self, variable: Any, value: Array) -> None:
+        self.state[variable] = value
+        self._changed[variable] = None
+
+    def _value(self, node: Node) -> Any:
+        name = node.op.name
+        if name == "placeholder":
+            raise FeedError(at_line(f"placeholder {node.name!r} ({node.aval.describe()}) was not fed", node.origin))
+        if name == "variable_read":
+            variable = node.attrs["variable"]
+            if node.attrs["when"] == "now" and variable in self.state:
+                return self.state[variable]
+            return self._start.get(variable, variable._data)
+        if name == "initialize":
+            for variable in node.graph.variables():
+                if variable.resettable:
+                    self._assign(variable, np.array(variable._initial))
+            return None
+        args = [self.values[i] for i in node.inputs]
+        if name == "variable_assign":
+            self._assign(node.attrs["variable"], args[0])
+            return args[0]
+        attrs = {k: concrete(v, self.sizes) for k, v in node.attrs.items()}
+        if node.op.kind == "control" and name != "tuple_get":
+            attrs["sizes"] = self.sizes
+        try:
+            value = node.op.ref(*args, **attrs)
+        except (ValueError, IndexError, ArithmeticError) as error:
+            raise type(error)(at_line(f"{node.op.name} ({node.name!r}): {error}", node.origin)) from error
+        return value if isinstance(value, tuple) or value is None else np.asarray(value)
 
 
 def sizes_of_feeds(feeds: Mapping[Node, Array]) -> dict[str, int]:

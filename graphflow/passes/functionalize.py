@@ -16,14 +16,17 @@ from graphflow.ir.interpreter import needed_nodes
 from graphflow.ops import special
 
 
-def functionalize(fetches: Sequence[Node], feeds: Collection[Node] = ()) -> tuple[Graph, list[Node]]:
-    """A pure graph for ``fetches`` in which ``feeds`` are placeholders.
+def functionalize(
+    fetches: Sequence[Node], feeds: Collection[Node] = (), effects: Sequence[Node] = ()
+) -> tuple[Graph, list[Node]]:
+    """A pure graph for ``fetches`` and ``effects`` in which ``feeds`` are placeholders.
 
     Gives the graph and its placeholders in the order of ``feeds`` (those that are not needed included). Its ``outputs``
-    are the fetches that have a value, in order; ``updates`` the variables' new values. Ordered effects that remain
-    (prints, checks) keep their order by control dependencies.
+    are the fetches that have a value, in order (``effects`` are only done); ``updates`` the variables' new values.
+    Ordered effects that remain (prints, checks) keep their order by control dependencies. A graph that is pure already
+    keeps its updates if one of its outputs is fetched.
     """
-    source = fetches[0].graph if fetches else None
+    source = next((n.graph for n in (*fetches, *effects)), None)
     out = Graph(source.name if source is not None else "graph")
     out.assumptions = list(source.assumptions) if source is not None else []
     feed_set = set(feeds)
@@ -42,7 +45,9 @@ def functionalize(fetches: Sequence[Node], feeds: Collection[Node] = ()) -> tupl
             reads[variable] = out.add(special.VARIABLE_READ, (), attrs, name=node.name, origin=node.origin)
         return reads[variable]
 
-    for node in needed_nodes(fetches, dict.fromkeys(feed_set)):
+    kept = source.updates if source is not None and not set(fetches).isdisjoint(source.outputs) else []
+    roots = [*fetches, *effects, *(n for _, n in kept)]
+    for node in needed_nodes(roots, dict.fromkeys(feed_set)):
         if node in feed_set:
             continue
         name = node.op.name
@@ -67,6 +72,7 @@ def functionalize(fetches: Sequence[Node], feeds: Collection[Node] = ()) -> tupl
                 )
             else:
                 mapping[node] = copy_node(out, node, inputs, {})
+    state.update((v, mapping[n]) for v, n in kept)
     out.outputs = [mapping[f] for f in fetches if f.aval is not None]
     out.updates = [(v, n) for v, n in state.items() if n is not reads.get(v)]
     return out, [mapping[f] for f in feeds]

@@ -207,14 +207,42 @@ class Recorder:
 
 def _leak(node: Node | None, function: str) -> TraceError:
     made = f"\n  it was made at {node.origin}" if node is not None and node.origin else ""
+    what = f" ({node.aval.describe()})" if node is not None else ""
     return TraceError(
         at_line(
-            f"this symbolic tensor{f' ({node.aval.describe()})' if node is not None else ''} exists only while "
-            f"{function} is traced, but was kept outside it; return it from the function, or keep state in a gf.Variable",
+            f"this symbolic tensor{what} exists only while {function} is traced, but was kept outside it; "
+            "return it from the function, or keep state in a gf.Variable",
             user_origin(),
         )
         + made
     )
+
+
+class ConsumedGradient:
+    """Stands in ``.grad`` for a gradient that a compiled step used up without keeping it; any use is an error."""
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise GradientError(
+            at_line(
+                f"the compiled {self._function} used this gradient up in the optimizer's step and did not keep it; "
+                "return it from the function, or call zero_grad() before the next backward()",
+                user_origin(),
+            )
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._refuse()
+
+    def __repr__(self) -> str:
+        return f"<gradient used up by the compiled {self._function}>"
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __neg__ = _refuse
+    __array__ = __float__ = __bool__ = __len__ = __iter__ = __getitem__ = __pow__ = __matmul__ = _refuse
 
 
 class FunctionRecorder(Recorder):
@@ -258,6 +286,8 @@ class FunctionRecorder(Recorder):
             self.had_grad[variable] = have is not None
             if have is None:
                 self.grads[variable] = None
+            elif isinstance(have, ConsumedGradient):
+                return have
             else:
                 aval = AVal(variable.shape, variable.dtype)
                 self.grads[variable] = self.placeholder(aval, f"{variable.name}.grad")
