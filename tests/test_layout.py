@@ -29,6 +29,7 @@ LEVELS: list[tuple[str, ...]] = [
     ("graphflow.metrics",),
     ("graphflow.keras",),
     ("graphflow.io",),
+    ("graphflow.train",),
     ("graphflow.viz",),
     ("graphflow.testing",),
     ("graphflow",),  # the public surface, __init__.py
@@ -42,6 +43,13 @@ ALLOWED_IN_FUNCTIONS: dict[tuple[str, str], str] = {
     ("graphflow.tensor", "graphflow.runtime.session"): "Tensor.eval is a front door to the Session",
     ("graphflow.ir.graph", "graphflow.passes"): "Graph.optimize is a front door to the passes",
     ("graphflow.ir.graph", "graphflow.trace.recorder"): "`with graph:` is a front door to the recorder",
+    ("graphflow.trace.tracing", "graphflow.runtime.session"): "Operation.run is a front door to the Session",
+    ("graphflow.trace.function", "graphflow.runtime.build"): "a trace is compiled when it has been made",
+    ("graphflow.trace.derivative", "graphflow.runtime.build"): "so is the gradient of one",
+    (
+        "graphflow.trace.derivative",
+        "graphflow.passes.functionalize",
+    ): "the gradient is taken of the trace without state",
     ("graphflow.variable", "graphflow.ir.interpreter"): "a symbolic initial value is computed by the interpreter",
 }
 

@@ -12,7 +12,7 @@ from graphflow.core.dtypes import as_dtype
 from graphflow.core.errors import DTypeError, FeedError, FeedTypeError, FetchError, at_line
 from graphflow.ir.graph import Graph, Node
 from graphflow.tensor import Tensor
-from graphflow.trace.function import READY
+from graphflow.trace.signature import READY, ready
 from graphflow.variable import Variable
 
 Array = Any
@@ -94,7 +94,7 @@ class Feed:
             self._check_cast(array)
             with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, as in eager code
                 array = array.astype(self.dtype)
-        return np.require(array, requirements="CA")
+        return ready(array)
 
     def _as_array(self, value: Any) -> Array:
         try:

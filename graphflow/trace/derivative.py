@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from graphflow.autograd import gradients
 from graphflow.core import dispatch
 from graphflow.core.dims import collecting_assumptions
@@ -18,6 +16,7 @@ from graphflow.core.op import Op
 from graphflow.ir.graph import Graph, Node, rebuild
 from graphflow.tensor import Tape, Tensor
 from graphflow.trace.recorder import Recorder
+from graphflow.trace.signature import ready
 
 
 class PureProgram:
@@ -61,7 +60,7 @@ class PureProgram:
         if self._executable is None:
             self._executable = build(self.outputs, self.inputs)
         with RUN_LOCK:
-            arrays = self._executable.run([np.require(a._data, requirements="CA") for a in args])
+            arrays = self._executable.run([ready(a._data) for a in args])
         results = [Tensor(a) for a in arrays]
         if dispatch.state.grad_enabled:
             self.attach(results, args)

@@ -20,10 +20,8 @@ from graphflow.ir.graph import Graph, Node
 from graphflow.tensor import Tensor, as_tensor
 from graphflow.trace.derivative import PureProgram
 from graphflow.trace.recorder import ConsumedGradient, FunctionRecorder
-from graphflow.trace.signature import ArrayKey, Signature
+from graphflow.trace.signature import READY, ArrayKey, Signature, ready
 from graphflow.trace.tracing import Operation, recording_function
-
-READY = 0x101  # NumPy's flag bits C_CONTIGUOUS | ALIGNED
 
 
 class TracedFunction:
@@ -198,10 +196,10 @@ class TracedFunction:
 
     def __call__(self, arrays: Sequence[Any], originals: Sequence[Any]) -> Any:
         """Run on the arguments' arrays; ``originals`` are the tensors or arrays that they came from."""
-        inputs = [a if a.flags.num & READY == READY else np.require(a, requirements="CA") for a in arrays]
+        inputs = [a if a.flags.num & READY == READY else ready(a) for a in arrays]
         if self._has_hidden:
             grads = [*(v._grad for v, _ in self._grad_inputs), *(originals[i].grad for i, _ in self._argument_grads)]
-            inputs += [np.require(g._data, requirements="CA") for g in grads]
+            inputs += [ready(g._data) for g in grads]
         with self._lock:
             before = self._before(originals) if self._pure is not None else None
             outputs = self.executable.run(inputs)

@@ -17,6 +17,7 @@ from graphflow.core.dtypes import DType, as_dtype
 from graphflow.core.tree import Tree
 from graphflow.tensor import Tensor
 
+READY = 0x101  # NumPy's flag bits C_CONTIGUOUS | ALIGNED: what programs take
 _BY_VALUE = {bool, int, float, complex, str, bytes, type(None), type, DType, range, np.dtype}
 
 
@@ -55,6 +56,11 @@ def is_array(leaf: Any) -> bool:
 def array_of(leaf: Any) -> Any:
     """Its array."""
     return leaf._data if type(leaf) is Tensor else np.asarray(leaf)
+
+
+def ready(array: Any) -> Any:
+    """The array in a form that programs take: C-contiguous and aligned."""
+    return array if array.flags.num & READY == READY else np.require(array, requirements=("C", "A"))
 
 
 def leaf_key(leaf: Any) -> Any:
