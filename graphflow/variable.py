@@ -158,6 +158,32 @@ class Variable(Operators):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self._data, dtype=dtype) if copy else np.asarray(self.numpy(), dtype=dtype)
 
+    def item(self) -> Any:
+        """The only element, as a Python number (see ``Tensor.item``)."""
+        return self.read().item()
+
+    def tolist(self) -> Any:
+        return self.read().tolist()
+
+    def detach(self) -> Tensor:
+        """The value, cut off from the gradient."""
+        return self.read().detach()
+
+    def __bool__(self) -> bool:
+        return bool(self.read())
+
+    def __float__(self) -> float:
+        return float(self.read())
+
+    def __int__(self) -> int:
+        return int(self.read())
+
+    def __len__(self) -> int:
+        return len(self.read())
+
+    def __iter__(self) -> Any:
+        return iter(self.read())
+
     # -- gradient ---------------------------------------------------------------------------------------------------
     @property
     def requires_grad(self) -> bool:
@@ -213,6 +239,7 @@ def _is_plain(value: Any) -> bool:
 
 def _initial_array(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
     """An own, writable, contiguous copy of the initial value; symbolic values are evaluated now, with NumPy."""
+    target = as_dtype(dtype) if dtype is not None else None
     if callable(value) and not isinstance(value, Operators):
         with dispatch.init_scope():
             value = value()
@@ -222,8 +249,8 @@ def _initial_array(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
         array = evaluate_constant(value._node)
     else:
         with dispatch.init_scope():
-            array = as_tensor(value, dtype=dtype)._data  # type: ignore[assignment]
-    return np.array(array, dtype=as_dtype(dtype).np if dtype is not None else None, order="C", copy=True)
+            array = as_tensor(value, dtype=target)._data  # type: ignore[assignment]
+    return np.array(array, dtype=target.np if target is not None else None, order="C", copy=True)
 
 
 def _compact_copy(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -65,7 +65,7 @@ def load(path: Any) -> Any:
         for tensor in tensors.values():
             _ = tensor.dtype  # a dtype that GraphFlow has not is noticed here
         return tensors if structure is None else _decode(json.loads(structure), tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         size = os.path.getsize(name)
         raise FileFormatError(
             f"{name} ({size} bytes) is not a whole safetensors file: {error}; it may be truncated or of another kind"

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from graphflow.core import dispatch
 from graphflow.core.dtypes import as_dtype
-from graphflow.core.errors import StateError
 from graphflow.nn.hooks import Hooks, RemovableHandle
-from graphflow.tensor import Operators, Tensor, as_tensor
+from graphflow.nn.state import LoadResult, load_into
+from graphflow.tensor import Operators, Tensor
 from graphflow.variable import Parameter, Variable
-
-
-class LoadResult(NamedTuple):
-    """What ``load_state_dict(strict=False)`` could not match."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
 
 
 class Module:
@@ -269,26 +262,7 @@ class Module:
         Nothing changes unless everything fits. Raises StateError listing every missing and unexpected key (unless
         ``strict`` is False) and every shape that differs.
         """
-        own = dict(self._persistent())
-        missing = [path for path in own if path not in state_dict]
-        unexpected = [path for path in state_dict if path not in own]
-        problems = [f"missing: {path}" for path in missing] + [f"unexpected: {path}" for path in unexpected]
-        problems = problems if strict else []
-        values: list[tuple[Variable, Tensor]] = []
-        with dispatch.init_scope(), dispatch.no_grad():
-            for path, variable in own.items():
-                if path in state_dict:
-                    value = as_tensor(state_dict[path])
-                    if value.shape != variable.shape:
-                        problems.append(f"shape: {path} is {variable.shape} here, {value.shape} in the state_dict")
-                    else:
-                        values.append((variable, value.astype(variable.dtype)))  # type: ignore[attr-defined]
-            if problems:
-                listed = "\n  ".join(problems)
-                raise StateError(f"the state_dict does not fit {type(self).__name__}:\n  {listed}")
-            for variable, value in values:
-                variable.assign(value)
-        return LoadResult(missing, unexpected)
+        return load_into(type(self).__name__, dict(self._persistent()), state_dict, strict)
 
     # -- changing everything at once --------------------------------------------------------------------------------
     @property

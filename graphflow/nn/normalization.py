@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.core import dispatch
+from graphflow.core.dtypes import as_dtype, default_float
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.nn import functional as F
 from graphflow.nn import init
@@ -61,7 +62,8 @@ class LayerNorm(Module):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        settings = f"eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        return f"{self.normalized_shape}, {settings}"
 
 
 class RMSNorm(Module):
@@ -105,6 +107,8 @@ class GroupNorm(Module):
         affine: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if num_channels % num_groups:
@@ -114,7 +118,7 @@ class GroupNorm(Module):
         self.eps = eps
         self.affine = affine
         self.register_parameter("weight", new_parameter((num_channels,), dtype, device) if affine else None)
-        self.register_parameter("bias", new_parameter((num_channels,), dtype, device) if affine else None)
+        self.register_parameter("bias", new_parameter((num_channels,), dtype, device) if affine and bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -125,7 +129,8 @@ class GroupNorm(Module):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        settings = f"eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
+        return f"{self.num_groups}, {self.num_channels}, {settings}"
 
 
 class _BatchNorm(Module):
@@ -146,6 +151,8 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = num_features
@@ -154,13 +161,12 @@ class _BatchNorm(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         self.register_parameter("weight", new_parameter((num_features,), dtype, device) if affine else None)
-        self.register_parameter("bias", new_parameter((num_features,), dtype, device) if affine else None)
+        self.register_parameter("bias", new_parameter((num_features,), dtype, device) if affine and bias else None)
         kept = track_running_stats
-        with dispatch.init_scope():
-            kind = new_parameter((0,), dtype).dtype.np
-            self.register_buffer("running_mean", np.zeros(num_features, kind) if kept else None)
-            self.register_buffer("running_var", np.ones(num_features, kind) if kept else None)
-            self.register_buffer("num_batches_tracked", np.array(0) if kept else None)
+        kind = (default_float if dtype is None else as_dtype(dtype)).np
+        self.register_buffer("running_mean", np.zeros(num_features, kind) if kept else None)
+        self.register_buffer("running_var", np.ones(num_features, kind) if kept else None)
+        self.register_buffer("num_batches_tracked", np.array(0) if kept else None)
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
@@ -193,7 +199,7 @@ class _BatchNorm(Module):
         return batch_norm_after(seen, x, *state, own, momentum, self.eps)
 
     def extra_repr(self) -> str:
-        settings = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
+        settings = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}"
         return f"{self.num_features}, {settings}, track_running_stats={self.track_running_stats}"
 
 

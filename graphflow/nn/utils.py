@@ -18,7 +18,7 @@ from graphflow.variable import Variable
 
 
 def _with_gradient(parameters: Variable | Iterable[Variable]) -> list[tuple[Variable, Tensor]]:
-    listed = [parameters] if isinstance(parameters, Operators) else list(parameters)
+    listed: list[Any] = [parameters] if isinstance(parameters, Operators) else list(parameters)
     return [(p, g) for p in listed if (g := p.grad) is not None]
 
 

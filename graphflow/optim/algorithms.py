@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from graphflow.optim.optimizer import Optimizer
@@ -34,21 +35,22 @@ class SGD(Optimizer):
     ) -> None:
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        # The first step takes the whole gradient into the momentum, dampening or not; that needs a count.
-        self.counters = {"step": 0} if dampening else {}
         settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, {"lr": lr, **settings, "maximize": maximize})
 
     def slots(self, h: Any) -> dict[str, float]:
         return {"momentum_buffer": 0.0} if h.on("momentum") else {}
 
+    def counts(self, h: Any) -> dict[str, int | float]:
+        # The first step takes the whole gradient into the momentum, dampening or not; that needs a count.
+        return {"step": 0} if h.on("dampening") else {}
+
     def scalars(self, xp: Any, h: Any, count: Any) -> dict[str, Any]:
-        damped = self.counters and h.on("dampening")
         return {
             "lr": h.lr,
             "momentum": h.optional("momentum"),
             "nesterov": h.on("nesterov"),
-            "fresh": 1 - h.dampening * (count.step > 1) if damped else None,
+            "fresh": 1 - h.dampening * (count.step > 1) if h.on("dampening") else None,
         }
 
     def update(self, xp: Any, p: Any, g: Any, slots: Any, s: Any) -> Any:
@@ -57,6 +59,11 @@ class SGD(Optimizer):
             slots.momentum_buffer = slots.momentum_buffer * s.momentum + fresh
             g = g + slots.momentum_buffer * s.momentum if s.nesterov else slots.momentum_buffer
         return p - g * s.lr
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        # PyTorch's SGD does not count, but a momentum tells that steps were made.
+        state = {number: {"step": 1, **slots} for number, slots in state_dict["state"].items()}
+        super().load_state_dict({**state_dict, "state": state})
 
 
 class Adam(Optimizer):
@@ -90,7 +97,7 @@ class Adam(Optimizer):
             "fresh2": 1 - b2,
             "eps": h.eps,
             "rate": h.lr / (1 - b1**count.step),
-            "correction": xp.sqrt(1 - b2**count.step),
+            "correction": 1 / xp.sqrt(1 - b2**count.step),
             "amsgrad": h.on("amsgrad"),
         }
 
@@ -99,7 +106,7 @@ class Adam(Optimizer):
         slots.exp_avg_sq = v = slots.exp_avg_sq * s.b2 + g * g * s.fresh2
         if s.amsgrad:
             slots.max_exp_avg_sq = v = xp.maximum(slots.max_exp_avg_sq, v)
-        return p - slots.exp_avg * s.rate / (xp.sqrt(v) / s.correction + s.eps)
+        return p - slots.exp_avg * s.rate / (xp.sqrt(v) * s.correction + s.eps)
 
 
 class AdamW(Adam):
@@ -121,6 +128,8 @@ class AdamW(Adam):
 
 class RMSprop(Optimizer):
     """RMSprop (Hinton, lecture notes 2012); ``centered`` divides by the variance (Graves 2013, arXiv:1308.0850)."""
+
+    counters = {"step": 0}  # not used; PyTorch's state has it
 
     def __init__(
         self,
@@ -188,6 +197,8 @@ class Adagrad(Optimizer):
 
 class Adadelta(Optimizer):
     """Adadelta (Zeiler 2012, arXiv:1212.5701)."""
+
+    counters = {"step": 0}  # not used; PyTorch's state has it
 
     def __init__(
         self,
@@ -279,7 +290,7 @@ class NAdam(Optimizer):
             "b2": b2,
             "fresh2": 1 - b2,
             "eps": h.eps,
-            "correction": xp.sqrt(1 - b2**count.step),
+            "correction": 1 / xp.sqrt(1 - b2**count.step),
             "gradient_rate": h.lr * (1 - now) / (1 - count.mu_product),
             "momentum_rate": h.lr * following / (1 - count.mu_product * following),
         }
@@ -287,7 +298,7 @@ class NAdam(Optimizer):
     def update(self, xp: Any, p: Any, g: Any, slots: Any, s: Any) -> Any:
         slots.exp_avg = slots.exp_avg + (g - slots.exp_avg) * s.fresh1
         slots.exp_avg_sq = slots.exp_avg_sq * s.b2 + g * g * s.fresh2
-        spread = xp.sqrt(slots.exp_avg_sq) / s.correction + s.eps
+        spread = xp.sqrt(slots.exp_avg_sq) * s.correction + s.eps
         return p - (g * s.gradient_rate + slots.exp_avg * s.momentum_rate) / spread
 
 

@@ -9,7 +9,11 @@ import numpy as np
 
 from graphflow.core import dispatch
 from graphflow.core.errors import StateError
+from graphflow.nn.state import from_outside
+from graphflow.optim.hyperparameters import Hyperparameters
+from graphflow.optim.slots import new_counters, new_variable
 from graphflow.tensor import Operators, Tensor, as_tensor
+from graphflow.variable import Variable
 
 
 def state_dict(optimizer: Any) -> dict[str, Any]:
@@ -36,42 +40,44 @@ def load_state_dict(optimizer: Any, saved: Mapping[str, Any]) -> None:
     sizes, saved_sizes = ([len(g["params"]) for g in groups] for groups in (own, other))
     if sizes != saved_sizes:
         raise StateError(f"the optimizer has groups of {sizes} parameters, the saved state of {saved_sizes}")
-    slots = {int(number): values for number, values in saved["state"].items()}
-    pairs = [
-        (p, slots.get(int(number), {}))
-        for group, saved_group in zip(own, other)
-        for p, number in zip(group["params"], saved_group["params"])
-    ]
-    arrays = [(p, {name: _array(v) for name, v in values.items() if v is not None}) for p, values in pairs]
-    _check(optimizer, arrays)
-    for p, values in arrays:
-        _restore(optimizer, p, {name: v for name, v in values.items() if name not in optimizer.counters})
-    _restore_counters(optimizer, arrays)
+    state = {int(number): values for number, values in saved["state"].items()}
+    restored = []
     for group, saved_group in zip(own, other):
-        group.update({k: _setting(v) for k, v in saved_group.items() if k != "params"})
+        new = {**group, **{k: _setting(v) for k, v in saved_group.items() if k != "params"}}
+        h = Hyperparameters(new)
+        counters, slots = optimizer.counts(h), optimizer.slots(h)
+        found = [state.get(int(number), {}) for number in saved_group["params"]]
+        arrays = [_checked(p, values, slots, counters) for p, values in zip(group["params"], found)]
+        restored.append((group, new, counters, arrays))
+    for group, new, counters, arrays in restored:  # all of it fits
+        group.update(new)
+        for p, values in zip(group["params"], arrays):
+            _restore(optimizer, p, {name: v for name, v in values.items() if name not in counters})
+        if counters:
+            _restore_counters(optimizer, counters, list(zip(group["params"], arrays)))
 
 
-def _array(value: Any) -> np.ndarray[Any, Any]:
-    with dispatch.init_scope():
-        return as_tensor(value).numpy()
+def _checked(p: Variable, values: Mapping[str, Any], slots: Any, counters: Any) -> dict[str, Any]:
+    """The saved arrays that the optimizer needs for a parameter: all of them, or none at all."""
+    if not values:
+        return {}
+    arrays = {}
+    for name in (*counters, *slots):
+        if values.get(name) is None:
+            raise StateError(f"the saved state of {p.name!r} has no {name!r}; it has: {', '.join(values) or 'nothing'}")
+        with dispatch.init_scope():
+            arrays[name] = from_outside(values[name]).numpy()
+        expected = () if name in counters else p.shape
+        if arrays[name].shape != expected:
+            raise StateError(f"the saved {name!r} of {p.name!r} has shape {arrays[name].shape}, {expected} is needed")
+    return arrays
 
 
 def _setting(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _check(optimizer: Any, arrays: list[tuple[Any, dict[str, Any]]]) -> None:
-    for p, values in arrays:
-        for name, value in values.items():
-            if name not in optimizer.counters and value.shape != p.shape:
-                raise StateError(f"slot {name!r} of {p.name!r} has shape {value.shape}, the variable {p.shape}")
-            if name in optimizer.counters and value.size != 1:
-                raise StateError(f"{name!r} of {p.name!r} must be one number, got shape {value.shape}")
-
-
-def _restore(optimizer: Any, p: Any, values: dict[str, Any]) -> None:
-    from graphflow.optim.optimizer import new_variable
-
+def _restore(optimizer: Any, p: Variable, values: dict[str, Any]) -> None:
     own = optimizer.state.setdefault(p, {})
     for name, value in values.items():
         if name in own:
@@ -80,34 +86,25 @@ def _restore(optimizer: Any, p: Any, values: dict[str, Any]) -> None:
             own[name] = new_variable(np.array(value, dtype=p.dtype.np), f"{p.name}.{name}")
 
 
-def _restore_counters(optimizer: Any, arrays: list[tuple[Any, dict[str, Any]]]) -> None:
+def _restore_counters(optimizer: Any, starts: Mapping[str, Any], saved: list[tuple[Variable, dict[str, Any]]]) -> None:
     """Parameters whose counts agree share their counters; existing ones are kept where all their sharers agree."""
-    names = list(optimizer.counters)
-    if not names:
-        return
-    from graphflow.optim.optimizer import new_variable
-
-    wanted: dict[int, set[tuple[Any, ...]]] = {}  # by existing counter: what its sharers should count
-    counted = []
-    for p, values in arrays:
-        if not all(name in values for name in names):
-            continue
-        key = tuple(values[name].item() for name in names)
-        counted.append((p, key))
-        have = optimizer.state[p].get(names[0])
-        wanted.setdefault(id(have), set()).add(key)
-    made: dict[Any, dict[str, Any]] = {}
-    for p, key in counted:
+    counts = {
+        p: tuple(type(start)(values[name]) for name, start in starts.items())
+        for p, values in saved
+        if starts.keys() <= values.keys()
+    }
+    key = next(iter(starts))
+    wanted: dict[int, set[Any]] = {}  # by existing counter: what its sharers should count
+    for p, count in counts.items():
+        wanted.setdefault(id(optimizer.state[p].get(key)), set()).add(count)
+    made: dict[Any, dict[str, Variable]] = {}
+    for p, count in counts.items():
         own = optimizer.state[p]
-        have = own.get(names[0])
-        keep = have is not None and len(wanted[id(have)]) == 1
-        for name, value in zip(names, key):
-            start = optimizer.counters[name]
-            if keep:
+        have = own.get(key)
+        if have is not None and len(wanted[id(have)]) == 1:
+            for name, value in zip(starts, count):
                 own[name]._store(np.asarray(value, own[name].dtype.np))
-            else:
-                shared = made.setdefault(key, {})
-                if name not in shared:
-                    kind = np.int64 if isinstance(start, int) else np.float64
-                    shared[name] = new_variable(np.asarray(value, kind), f"{type(optimizer).__name__.lower()}.{name}")
-                own[name] = shared[name]
+        else:
+            if count not in made:
+                made[count] = new_counters(optimizer, dict(zip(starts, count)))
+            own.update(made[count])

@@ -15,20 +15,18 @@ import numpy as np
 
 from graphflow.autograd import sweep
 from graphflow.core import dispatch
-from graphflow.core.dtypes import float64, int64
 from graphflow.core.errors import GradientError, ShapeError, at_line, user_origin
 from graphflow.ops.creation import ones_like
 from graphflow.ops.define import FUNCTIONS, cast
 from graphflow.optim import checkpoint
 from graphflow.optim.hyperparameters import Hyperparameters
+from graphflow.optim.slots import Slots, new_counters, new_variable
 from graphflow.tensor import Operators, Tensor
 from graphflow.variable import Variable
 
 Group = dict[str, Any]
-Slots = dict[str, Variable]
 
 _GRAPH_FUNCTIONS = SimpleNamespace(**FUNCTIONS)
-_COUNTER_DTYPES = {int: int64, float: float64}
 
 
 class Optimizer:
@@ -41,7 +39,7 @@ class Optimizer:
     ``param_groups`` holds the settings; each step reads them, recorded or not, so they may change between steps.
     """
 
-    counters: dict[str, int | float] = {}  # numbers shared by the parameters that were first updated together
+    counters: dict[str, int | float] = {}
     decoupled_weight_decay = False  # whether weight decay shrinks the parameter rather than adding to the gradient
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -58,6 +56,10 @@ class Optimizer:
     def slots(self, h: Hyperparameters) -> dict[str, float]:
         """The slots that a parameter needs under these settings, each with the number that fills it at first."""
         return {}
+
+    def counts(self, h: Hyperparameters) -> dict[str, int | float]:
+        """The counters and where they start; parameters that are first updated together share theirs."""
+        return self.counters
 
     def scalars(self, xp: Any, h: Hyperparameters, count: SimpleNamespace) -> dict[str, Any]:
         """The numbers of one step, computed once for all parameters, in float64. ``count`` holds the counters."""
@@ -177,13 +179,14 @@ class Optimizer:
                 if not params:
                     continue
                 h = Hyperparameters(group)
-                names = list(self.slots(h))
-                self._make_state(params, self.slots(h))
-                for counters, members in self._by_counters(params):
+                needed, counters = self.slots(h), self.counts(h)
+                names = list(needed)
+                self._make_state(params, needed, counters)
+                for shared, members in self._by_counters(params, list(counters)):
                     slots = [[self.state[p][name] for name in names] for p in members]
                     own = [grads[p] for p in members]
                     run = self._compute if recorder is None else self._record
-                    assigned += run(h, counters, members, own, slots, names)
+                    assigned += run(h, shared, members, own, slots, names)
         if recorder is None or hasattr(recorder, "guard"):  # eager and traced steps have happened
             return None
         from graphflow.trace.tracing import group as group_operation
@@ -258,37 +261,25 @@ class Optimizer:
         return self.update(xp, p, g, slots, s)
 
     # -- slots --------------------------------------------------------------------------------------------------------
-    def _make_state(self, params: Sequence[Variable], slots: Mapping[str, float]) -> None:
+    def _make_state(self, params: Sequence[Variable], slots: Mapping[str, float], counters: Mapping[str, Any]) -> None:
         fresh: Slots = {}
         for p in params:
             own = self.state.setdefault(p, {})
-            for name, start in self.counters.items():
-                if name not in own:
-                    if name not in fresh:
-                        label = f"{type(self).__name__.lower()}.{name}"
-                        fresh[name] = new_variable(np.asarray(start, _COUNTER_DTYPES[type(start)].np), label)
-                    own[name] = fresh[name]
+            if not counters.keys() <= own.keys():
+                fresh = fresh or new_counters(self, counters)
+                own.update(fresh)
             for name, fill in slots.items():
                 if name not in own:
                     own[name] = new_variable(np.full(p.shape, fill, p.dtype.np), f"{p.name}.{name}")
 
-    def _by_counters(self, params: list[Variable]) -> list[tuple[Slots, list[Variable]]]:
-        """The parameters in parts that share their counters: those that were first updated in the same step."""
-        if not self.counters:
-            return [({}, params)]
+    def _by_counters(self, params: list[Variable], names: list[str]) -> list[tuple[Slots, list[Variable]]]:
+        """The parameters in parts that share their counters."""
         parts: dict[int, tuple[Slots, list[Variable]]] = {}
-        key = next(iter(self.counters))
         for p in params:
-            own = self.state[p]
-            shared = {name: own[name] for name in self.counters}
-            parts.setdefault(id(own[key]), (shared, []))[1].append(p)
+            shared = {name: self.state[p][name] for name in names}
+            key = id(shared[names[0]]) if names else 0
+            parts.setdefault(key, (shared, []))[1].append(p)
         return list(parts.values())
-
-
-def new_variable(data: Any, name: str) -> Variable:
-    """State of an optimizer, created with its value at once in every mode."""
-    with dispatch.init_scope():
-        return Variable(data, name=name, trainable=False)
 
 
 def _scalar(value: Any, kind: Any) -> Any:

@@ -97,7 +97,7 @@ class OneCycleLR(LRScheduler):
         self.cycle_momentum = cycle_momentum
         rise = pct_start * total_steps - 1
         if three_phase:
-            parts = [(rise, "initial", "max"), (2 * rise + 1, "max", "initial"), (total_steps - 1, "initial", "min")]
+            parts = [(rise, "initial", "max"), (2 * rise, "max", "initial"), (total_steps - 1, "initial", "min")]
         else:
             parts = [(rise, "initial", "max"), (total_steps - 1, "max", "min")]
         self.phases = [(float(end), start, to) for end, start, to in parts]
