@@ -75,7 +75,7 @@ def record(
         inputs = []
         for i, a in enumerate(arrays):
             shape = tuple(a.shape)
-            if symbolic and shape:
+            if symbolic and shape and shape[0] != 1:  # a size of 1 may be one that broadcasts
                 shape = (Dim(f"n{shape[0]}"), *shape[1:])
             aval = AVal(shape, as_dtype(a.dtype))
             inputs.append(graph.recorder.placeholder(aval, f"x{i}", requires_grad=aval.dtype.is_float))
