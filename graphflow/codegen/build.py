@@ -78,7 +78,8 @@ class LibraryPlan:
     def arguments(self, numbers: list[int], sizes: Mapping[str, int]) -> tuple[list[int], int]:
         from graphflow_kernels.cpu.library import chunks
 
-        shapes = [[evaluate(s, sizes) for s in b.shape] for b in (*self.kernel.inputs, self.kernel.output)]
+        call = self.kernel.nodes[0]  # its operands may be reshaped views of the buffers
+        shapes = [[evaluate(s, sizes) for s in n.aval.shape] for n in (*call.inputs, call)]
         flat = [n for shape in shapes for n in shape]
         return [*numbers, self.node + 1, *flat], chunks(self.kernel.name, shapes)
 
