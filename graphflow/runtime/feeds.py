@@ -47,13 +47,13 @@ def expand(feed_dict: Any) -> tuple[dict[Any, Any], bool]:
 
 def node_of_key(graph: Graph, key: Any) -> Node:
     """The node that a key of feed_dict stands for. Raises FeedTypeError or FeedError if there is none."""
+    node: Any = key if isinstance(key, Node) else getattr(key, "_node", None)
     if isinstance(key, str):
         try:
-            return graph.find(key)
+            node = graph.find(key)
         except FetchError as error:
             raise FeedError(f"cannot feed {key!r}: {error}") from None
-    node: Any = key if isinstance(key, Node) else getattr(key, "_node", None)
-    if isinstance(key, Variable):
+    elif isinstance(key, Variable):
         node = graph.recorder.reads.get(key)
         if node is None:
             raise FeedError(f"cannot feed variable {key.name!r}: graph {graph.name!r} does not read it")

@@ -166,8 +166,10 @@ class Session:
         """
         keys = () if feed_dict is None else feed_dict
         try:
-            plan = self._quick[(*fetches, list, *keys) if type(fetches) is list else (fetches, *keys)]
-        except (KeyError, TypeError):
+            plan = self._quick.get((*fetches, list, *keys) if type(fetches) is list else (fetches, *keys))
+        except TypeError:  # something that cannot be hashed
+            plan = None
+        if plan is None:
             plan, feed_dict = self._prepare(fetches, feed_dict)
         return plan(() if feed_dict is None else feed_dict.values())
 
