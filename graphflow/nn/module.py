@@ -302,8 +302,9 @@ class Module:
 
     def apply(self, fn: Callable[[Module], Any]) -> Any:
         """Call ``fn`` with every submodule and then this module, for example to initialise weights."""
-        for module in reversed(list(self.modules())):
-            fn(module)
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
         return self
 
     def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Any:

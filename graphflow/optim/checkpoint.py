@@ -11,7 +11,7 @@ from graphflow.core import dispatch
 from graphflow.core.errors import StateError
 from graphflow.nn.state import from_outside
 from graphflow.optim.hyperparameters import Hyperparameters
-from graphflow.optim.slots import new_counters, new_variable
+from graphflow.optim.slots import new_counters, new_slot
 from graphflow.tensor import Operators, Tensor, as_tensor
 from graphflow.variable import Variable
 
@@ -34,8 +34,11 @@ def state_dict(optimizer: Any) -> dict[str, Any]:
     return {"state": state, "param_groups": groups}
 
 
-def load_state_dict(optimizer: Any, saved: Mapping[str, Any]) -> None:
-    """Put saved slots and settings in place; existing slots keep their Variables, so compiled steps see the values."""
+def load_state_dict(optimizer: Any, saved: Mapping[str, Any]) -> bool:
+    """Put saved slots and settings in place. Existing slots keep their Variables, so compiled steps see the values.
+
+    Gives whether counters were replaced all the same, because parameters that shared one now count differently.
+    """
     own, other = optimizer.param_groups, saved["param_groups"]
     sizes, saved_sizes = ([len(g["params"]) for g in groups] for groups in (own, other))
     if sizes != saved_sizes:
@@ -45,24 +48,28 @@ def load_state_dict(optimizer: Any, saved: Mapping[str, Any]) -> None:
     for group, saved_group in zip(own, other):
         new = {**group, **{k: _setting(v) for k, v in saved_group.items() if k != "params"}}
         h = Hyperparameters(new)
-        counters, slots = optimizer.counts(h), optimizer.slots(h)
+        starts = optimizer.counts(h), optimizer.slots(h)
         found = [state.get(int(number), {}) for number in saved_group["params"]]
-        arrays = [_checked(p, values, slots, counters) for p, values in zip(group["params"], found)]
-        restored.append((group, new, counters, arrays))
-    for group, new, counters, arrays in restored:  # all of it fits
+        restored.append((group, new, starts, [_checked(p, v, *starts) for p, v in zip(group["params"], found)]))
+    replaced = False
+    for group, new, (counters, fills), arrays in restored:  # all of it fits
         group.update(new)
+        pairs = []
         for p, values in zip(group["params"], arrays):
-            _restore(optimizer, p, {name: v for name, v in values.items() if name not in counters})
+            if values or p in optimizer.state:
+                _restore(optimizer, p, values, fills)
+                pairs.append((p, {name: values.get(name, start) for name, start in counters.items()}))
         if counters:
-            _restore_counters(optimizer, counters, list(zip(group["params"], arrays)))
+            replaced |= _restore_counters(optimizer, counters, pairs)
+    return replaced
 
 
-def _checked(p: Variable, values: Mapping[str, Any], slots: Any, counters: Any) -> dict[str, Any]:
+def _checked(p: Variable, values: Mapping[str, Any], counters: Any, fills: Any) -> dict[str, Any]:
     """The saved arrays that the optimizer needs for a parameter: all of them, or none at all."""
     if not values:
         return {}
     arrays = {}
-    for name in (*counters, *slots):
+    for name in (*counters, *fills):
         if values.get(name) is None:
             raise StateError(f"the saved state of {p.name!r} has no {name!r}; it has: {', '.join(values) or 'nothing'}")
         with dispatch.init_scope():
@@ -77,34 +84,32 @@ def _setting(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _restore(optimizer: Any, p: Variable, values: dict[str, Any]) -> None:
+def _restore(optimizer: Any, p: Variable, values: dict[str, Any], fills: Mapping[str, float]) -> None:
+    """The slots of a parameter: as saved, or as at the start if it had none when it was saved."""
     own = optimizer.state.setdefault(p, {})
-    for name, value in values.items():
-        if name in own:
-            own[name]._store(np.array(value, dtype=own[name].dtype.np))
-        else:
-            own[name] = new_variable(np.array(value, dtype=p.dtype.np), f"{p.name}.{name}")
+    for name, fill in fills.items():
+        if name not in own:
+            own[name] = new_slot(p, name, fill)
+        own[name]._store(np.array(values[name] if values else np.full(p.shape, fill), dtype=own[name].dtype.np))
 
 
-def _restore_counters(optimizer: Any, starts: Mapping[str, Any], saved: list[tuple[Variable, dict[str, Any]]]) -> None:
+def _restore_counters(optimizer: Any, starts: Mapping[str, Any], saved: list[tuple[Variable, dict[str, Any]]]) -> bool:
     """Parameters whose counts agree share their counters; existing ones are kept where all their sharers agree."""
-    counts = {
-        p: tuple(type(start)(values[name]) for name, start in starts.items())
-        for p, values in saved
-        if starts.keys() <= values.keys()
-    }
+    counts = {p: tuple(type(start)(values[name]) for name, start in starts.items()) for p, values in saved}
     key = next(iter(starts))
     wanted: dict[int, set[Any]] = {}  # by existing counter: what its sharers should count
     for p, count in counts.items():
         wanted.setdefault(id(optimizer.state[p].get(key)), set()).add(count)
     made: dict[Any, dict[str, Variable]] = {}
+    replaced = False
     for p, count in counts.items():
         own = optimizer.state[p]
         have = own.get(key)
-        if have is not None and len(wanted[id(have)]) == 1:
-            for name, value in zip(starts, count):
-                own[name]._store(np.asarray(value, own[name].dtype.np))
-        else:
+        if have is None or len(wanted[id(have)]) > 1:
             if count not in made:
-                made[count] = new_counters(optimizer, dict(zip(starts, count)))
+                made[count] = new_counters(optimizer, starts)
             own.update(made[count])
+            replaced |= have is not None
+        for name, value in zip(starts, count):
+            own[name]._store(np.asarray(value, own[name].dtype.np))
+    return replaced

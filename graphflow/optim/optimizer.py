@@ -20,7 +20,7 @@ from graphflow.ops.creation import ones_like
 from graphflow.ops.define import FUNCTIONS, cast
 from graphflow.optim import checkpoint
 from graphflow.optim.hyperparameters import Hyperparameters
-from graphflow.optim.slots import Slots, new_counters, new_variable
+from graphflow.optim.slots import Slots, new_counters, new_slot
 from graphflow.tensor import Operators, Tensor
 from graphflow.variable import Variable
 
@@ -48,7 +48,7 @@ class Optimizer:
         self.state: dict[Variable, Slots] = {}
         self.param_groups: list[Group] = []
         self._takes_all = params is None
-        self._restored = 0
+        self._replaced = 0
         for group in _as_groups(params):
             self.add_param_group(group)
 
@@ -152,13 +152,12 @@ class Optimizer:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take slots and settings from ``state_dict()`` (or PyTorch's). Raises StateError if the groups do not fit."""
-        checkpoint.load_state_dict(self, state_dict)
-        self._restored += 1
+        self._replaced += checkpoint.load_state_dict(self, state_dict)
 
     @property
     def layout(self) -> tuple[int, ...]:
-        """What a compiled step depends on: the groups' sizes, and how often other slots were put in place."""
-        return (self._restored, *(len(group["params"]) for group in self.param_groups))
+        """What a compiled step depends on: the groups' sizes, and how often other counters were put in place."""
+        return (self._replaced, *(len(group["params"]) for group in self.param_groups))
 
     def __repr__(self) -> str:
         groups = [", ".join(f"{k}={v}" for k, v in g.items() if k != "params") for g in self.param_groups]
@@ -172,6 +171,9 @@ class Optimizer:
         recorder: Any = dispatch.state.recorder
         if getattr(recorder, "guard", None) is not None:
             recorder.guard(self, "layout", self.layout)
+        for p, g in grads.items():  # before anything changes
+            if g.shape != p.shape:
+                raise ShapeError(f"the gradient of {p.name!r} has shape {g.shape}, the variable {p.shape}")
         assigned: list[Any] = []
         with dispatch.no_grad():
             for group in self.param_groups:
@@ -202,17 +204,15 @@ class Optimizer:
             s = self._scalars(np, h, count)
             by_dtype: dict[Any, SimpleNamespace] = {}
             for p, g, own in zip(params, grads, slots):
-                if g.shape != p.shape:
-                    raise ShapeError(f"the gradient of {p.name!r} has shape {g.shape}, the variable {p.shape}")
                 dtype = p.dtype.np
                 if dtype not in by_dtype:
                     by_dtype[dtype] = SimpleNamespace(**{k: _scalar(v, dtype.type) for k, v in s.items()})
-                g = g._data if g._data.dtype is dtype else g._data.astype(dtype)
+                g = g._data if g._data.dtype == dtype else g._data.astype(dtype)
                 at = SimpleNamespace(**dict(zip(names, (v._data for v in own))))
                 new = self._rule(np, p._data, g, at, by_dtype[dtype])
                 p._store(_owned(new, dtype))
                 for name, v in zip(names, own):
-                    v._store(_owned(getattr(at, name), dtype))
+                    v._store(_owned(getattr(at, name), v.dtype.np))
         for name, v in counters.items():
             v._store(np.asarray(getattr(count, name), v.dtype.np))
         return []
@@ -270,7 +270,7 @@ class Optimizer:
                 own.update(fresh)
             for name, fill in slots.items():
                 if name not in own:
-                    own[name] = new_variable(np.full(p.shape, fill, p.dtype.np), f"{p.name}.{name}")
+                    own[name] = new_slot(p, name, fill)
 
     def _by_counters(self, params: list[Variable], names: list[str]) -> list[tuple[Slots, list[Variable]]]:
         """The parameters in parts that share their counters."""

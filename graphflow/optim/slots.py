@@ -13,13 +13,17 @@ from graphflow.variable import Variable
 Slots = dict[str, Variable]
 
 
-def new_variable(data: Any, name: str) -> Variable:
-    """State of an optimizer, created with its value at once in every mode."""
-    with dispatch.init_scope():
+def _new(data: Any, name: str) -> Variable:
+    with dispatch.init_scope():  # its value is there at once, in every mode
         return Variable(data, name=name, trainable=False)
+
+
+def new_slot(parameter: Variable, name: str, fill: float) -> Variable:
+    """State of the parameter's shape and dtype, filled with one number."""
+    return _new(np.full(parameter.shape, fill, parameter.dtype.np), f"{parameter.name}.{name}")  # type: ignore[arg-type]
 
 
 def new_counters(optimizer: Any, counts: Mapping[str, int | float]) -> Slots:
     """Counters for parameters that count alike."""
     owner = type(optimizer).__name__.lower()
-    return {name: new_variable(np.asarray(n), f"{owner}.{name}") for name, n in counts.items()}
+    return {name: _new(np.asarray(n), f"{owner}.{name}") for name, n in counts.items()}

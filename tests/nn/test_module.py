@@ -193,7 +193,7 @@ def test_apply_goes_inside_out() -> None:
     seen = []
     net = Net()
     assert net.apply(lambda m: seen.append(type(m).__name__)) is net
-    assert seen == ["Dropout", "Linear", "ModuleList", "Linear", "Net"]
+    assert seen == ["Linear", "Linear", "Dropout", "ModuleList", "Net"]
 
 
 def test_conversion() -> None:

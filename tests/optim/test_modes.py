@@ -270,3 +270,50 @@ def test_schedules_refuse_to_be_traced() -> None:
 
     with pytest.raises(gf.errors.TraceError, match="would run only once, at tracing"):
         step()
+
+
+def test_minimize_in_a_compiled_step() -> None:
+    states = []
+    for wrap in (lambda f: f, gf.compile):
+        net = model()
+        optimizer = optim.Adam(lr=0.1)
+
+        def step(x: Any, y: Any, net: Any = net, optimizer: Any = optimizer) -> Any:
+            loss = nn.functional.mse_loss(net(x), y)
+            optimizer.minimize(loss)
+            return loss
+
+        run = wrap(step)
+        for _ in range(4):
+            run(gf.tensor(X), gf.tensor(Y))
+        states.append(net.state_dict())
+        assert all(p.grad is None for p in net.parameters())
+    close(*states)
+
+
+def test_two_players_in_one_step() -> None:
+    """A step of a GAN: two optimizers, each with its own part of the parameters, one loss after the other."""
+    states = []
+    for wrap in (lambda f: f, gf.compile):
+        gf.random.seed(5)
+        generator, judge = nn.Linear(2, 2), nn.Linear(2, 1)
+        ours, theirs = optim.Adam(generator.parameters(), lr=0.1), optim.SGD(judge.parameters(), lr=0.1, momentum=0.5)
+
+        def step(real: Any, players: Any = (generator, judge, ours, theirs)) -> Any:
+            generator, judge, ours, theirs = players
+            fake = generator(gf.random.normal((16, 2)))
+            theirs.zero_grad()
+            loss = nn.functional.softplus(-judge(real)).mean() + nn.functional.softplus(judge(fake.detach())).mean()
+            loss.backward()
+            theirs.step()
+            ours.zero_grad()
+            cheat = nn.functional.softplus(-judge(fake)).mean()
+            cheat.backward()
+            ours.step()
+            return loss, cheat
+
+        run = wrap(step)
+        for _ in range(4):
+            run(gf.tensor(Y))
+        states.append({**generator.state_dict("g."), **judge.state_dict("j.")})
+    close(*states)

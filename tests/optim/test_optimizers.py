@@ -108,6 +108,27 @@ def test_loading_keeps_counters_apart_that_differ() -> None:
     assert other.layout != layout
 
 
+def test_converting_parameters_on_the_way() -> None:
+    layer = gf.nn.Linear(3, 1)
+    optimizer = optim.Adam(layer.parameters())
+    for dtype in (gf.float32, gf.float64, gf.float32):
+        layer.to(dtype)
+        optimizer.zero_grad()
+        layer(gf.ones((2, 3), dtype=dtype)).sum().backward()
+        optimizer.step()
+        assert layer.weight._data.dtype == dtype
+    assert all(v._data.dtype == v.dtype for v in optimizer.state[layer.weight].values())
+
+
+def test_loading_the_state_of_the_start() -> None:
+    w = gf.Variable(np.zeros(3, "float32"))
+    optimizer = optim.Adam([w], lr=0.1)
+    start = optimizer.state_dict()
+    steps(optimizer, w, 2)
+    optimizer.load_state_dict(start)
+    assert optimizer.state[w]["step"].item() == 0 and (optimizer.state[w]["exp_avg"].numpy() == 0).all()
+
+
 def test_settings_are_read_at_each_step() -> None:
     w = gf.Variable([1.0])
     optimizer = optim.SGD([w], lr=1.0)
