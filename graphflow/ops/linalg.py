@@ -14,8 +14,9 @@ from graphflow.core.dtypes import bool_
 from graphflow.core.errors import DTypeError, ShapeError, at_line, user_origin
 from graphflow.core.op import Sample
 from graphflow.ops.arrange import matrix_transpose, moveaxis, squeeze
-from graphflow.ops.define import primitive, promote, public
+from graphflow.ops.define import coerce, primitive, promote, public
 from graphflow.ops.elementwise import needs_gradient
+from graphflow.ops.fused import fused
 from graphflow.ops.matrices import diagonal
 from graphflow.ops.movement import expand_dims, permute_dims, reshape
 from graphflow.ops.reduce import sum as total
@@ -98,7 +99,7 @@ def matmul(x1: Any, x2: Any, /) -> Tensor:
     >>> (gf.ones((5, 2, 3)) @ gf.ones((3, 4))).shape, (gf.ones((2, 3)) @ gf.ones(3)).shape
     ((5, 2, 4), (2,))
     """
-    a, b = promote(x1, x2)
+    a, b = (coerce(MATMUL, t) for t in promote(x1, x2))
     if a.ndim == 0 or b.ndim == 0:
         raise _fail(f"matmul: {_mismatch(a, b)}")
     if a.ndim == 1 or b.ndim == 1:
@@ -359,6 +360,7 @@ def addmm(x: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) ->
 
 
 @public
+@fused("rows")
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     """``x @ weight.mT + bias``, with PyTorch's layout of weights: (outputs, inputs).
 
