@@ -1,0 +1,271 @@
+"""Placement: which buffers there are, and bringing values into them.
+
+A value that someone outside its kernel needs is stored there ("materialised"); the graph's outputs get buffers of their
+own, and new values of variables go straight into the variables' buffers where that harms no one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphflow.core.dims import Dim, Shape, product
+from graphflow.core.dtypes import as_dtype
+from graphflow.core.view import View
+from graphflow.ir.graph import Graph, Node
+from graphflow.schedule.groups import Axes, Exact, Fused, Group, Located, align, identity, walk_of
+from graphflow.schedule.kernels import Buffer, Compute, Const, Indirect, Load, LoopKernel, SizeValue, Store
+
+TINY = 2  # elements up to which a value is computed ahead of its place in the program
+
+
+class Placement:
+    """The buffers of one program, where each node's value lies, and the kernels so far."""
+
+    def __init__(self, graph: Graph, inputs: list[Node]) -> None:
+        self.graph = graph
+        self.buffers: list[Buffer] = []
+        self.kernels: list[Any] = []  # Group while growing, Kernel when complete
+        self.located: dict[Node, Located] = {}
+        self.fused: dict[Node, Fused] = {}
+        self.readers: dict[Buffer, list[Group]] = defaultdict(list)  # groups that load a buffer
+        self.read_at: dict[Buffer, set[int]] = defaultdict(set)  # numbers of all kernels that read it
+        self.variables: dict[Any, Buffer] = {}
+        self.floating: dict[Node, int] = {}  # cost of the chain that ends in the node
+        self.spread: dict[Node, Node] = {}  # views of a single number, and the node of that number
+        self.nodes: list[Node] = tiny_first(graph.nodes)
+        self.number = {n: i for i, n in enumerate(self.nodes)}
+        self.status = self.buffer((2,), as_dtype("int64"), "status")
+        self.inputs = [self._bind(n, "input", None) for n in inputs]
+        self.written_at: dict[Buffer, int] = {}
+
+    # -- buffers ----------------------------------------------------------------------------------------------------
+    def buffer(self, shape: Shape, dtype: Any, kind: Any, payload: Any = None, name: str = "") -> Buffer:
+        made = Buffer(len(self.buffers), shape, dtype, kind, payload, name)
+        self.buffers.append(made)
+        return made
+
+    def _bind(self, node: Node, kind: Any, payload: Any) -> Buffer:
+        made = self.buffer(node.aval.shape, node.aval.dtype, kind, payload, node.name)
+        self.located[node] = Located(made, View.contiguous(node.aval.shape))
+        return made
+
+    def variable(self, variable: Any) -> Buffer:
+        if variable not in self.variables:
+            self.variables[variable] = self.buffer(variable.shape, variable.dtype, "variable", variable, variable.name)
+        return self.variables[variable]
+
+    def temp(self, node: Node, shape: Shape | None = None) -> Buffer:
+        return self.buffer(node.aval.shape if shape is None else shape, node.aval.dtype, "temp", None, node.name)
+
+    def free(self, node: Node) -> bool:
+        """Whether the node is repeated in each kernel rather than computed once."""
+        node = self.spread.get(node, node)
+        if node.op.name in ("constant", "size_of"):
+            return node not in self.located
+        return node.op.name == "iota"
+
+    def _new_group(self, shape: Shape) -> Group:
+        group = Group(len(self.kernels), LoopKernel(shape))
+        self.kernels.append(group)
+        return group
+
+    # -- values in a kernel's body -----------------------------------------------------------------------------------
+    def _join(self, group: Group, node: Node) -> None:
+        where = group.own_axes(node.aval.shape)
+        assert where is not None
+        args = tuple(self._operand(group, n, align(n.aval.shape, where)) for n in node.inputs)
+        attrs = tuple(node.attrs.items())
+        value = group.add(Compute(node.op, args, attrs, node.aval.dtype, where))
+        self._enter(group, node, value, where)
+
+    def _enter(self, group: Group, node: Node, value: int, axes: Axes) -> None:
+        group.kernel.nodes.append(node)
+        self.fused[node] = group.members[node] = Fused(group, value, axes)
+
+    def _operand(self, group: Group, node: Node, axes: Axes) -> int:
+        """The body value of an operand whose axes lie along the domain as ``axes`` says."""
+        fused = self.fused.get(node)
+        if fused is not None and fused.group is group:
+            return fused.value
+        if node not in self.located and self.free(node):
+            return self._free_value(group, node, axes)
+        if node not in self.located and node in self.floating:
+            args = tuple(self._operand(group, n, align(n.aval.shape, axes)) for n in node.inputs)
+            group.kernel.nodes.append(node)
+            return group.add(Compute(node.op, args, tuple(node.attrs.items()), node.aval.dtype, axes))
+        source = self.materialize(node)
+        return self._load(group, source, axes, node)
+
+    def _free_value(self, group: Group, node: Node, axes: Axes) -> int:
+        dtype = node.aval.dtype
+        node = self.spread.get(node, node)
+        if node.op.name == "constant":
+            value = (
+                node.attrs["value"].reshape(()).item()
+                if dtype.name != "bfloat16"
+                else float(node.attrs["value"].reshape(()))
+            )
+            return group.add(Const(Exact(value), dtype))
+        if node.op.name == "size_of":
+            return group.add(SizeValue(node.attrs["size"], dtype))
+        return group.add(Compute(node.op, (), tuple(node.attrs.items()), dtype, axes))
+
+    def _load(self, group: Group, source: Located, axes: Axes, node: Node) -> int:
+        access = walk_of(source, axes, len(group.kernel.shape))
+        if group.number not in self.read_at[source.buffer]:
+            self.read_at[source.buffer].add(group.number)
+            self.readers[source.buffer].append(group)
+        return group.add(Load(access, node.aval.dtype))
+
+    # -- copies ------------------------------------------------------------------------------------------------------
+    def _copy_source(self, node: Node) -> Located | None:
+        return None if self.free(node) else self.materialize(node)
+
+    def _fill(self, node: Node, output: Buffer, value: Any) -> None:
+        group = Group(len(self.kernels), LoopKernel(node.aval.shape, nodes=[node]))
+        number = group.add(Const(Exact(value), node.aval.dtype))
+        self._close(group, number, Located(output, View.contiguous(node.aval.shape)))
+
+    def _copy(self, node: Node, source: Located | None, output: Buffer, target: Located | None = None) -> Located:
+        """A kernel that copies a value; gives where the copy lies."""
+        shape = node.aval.shape
+        target = target or Located(output, View.contiguous(shape))
+        group = Group(len(self.kernels), LoopKernel(shape, nodes=[node], why="copies elements to other places"))
+        axes = identity(len(shape))
+        number = self._free_value(group, node, axes) if source is None else self._load(group, source, axes, node)
+        self._close(group, number, target)
+        return target
+
+    def _close(self, group: Group, value: int, target: Located) -> None:
+        """Append a finished kernel that stores one value."""
+        access = walk_of(target, identity(len(group.kernel.shape)), len(group.kernel.shape))
+        group.kernel.stores.append(Store(value, access, target.buffer.dtype))
+        self.written_at[target.buffer] = len(self.kernels)
+        self.kernels.append(group.kernel)
+
+    # -- materialising ----------------------------------------------------------------------------------------------
+    def materialize(self, node: Node) -> Located:
+        """Where the node's value lies; a fused value gets a buffer and a store."""
+        found = self.located.get(node)
+        if found is not None:
+            return found
+        if node in self.floating:
+            del self.floating[node]
+            self._join(self._new_group(node.aval.shape), node)
+        fused = self.fused.get(node)
+        if fused is None:
+            return self._materialize_free(node)
+        if node.op.kind == "view" and node.inputs[0] in self.located:
+            source = self.located[node.inputs[0]]
+            view = node.op.emit(source.view, **node.attrs)
+            if view is not None:
+                self.located[node] = Located(source.buffer, view)
+                return self.located[node]
+        output = self.temp(node)
+        self._store(fused, output, View.contiguous(node.aval.shape))
+        self.located[node] = Located(output, View.contiguous(node.aval.shape))
+        return self.located[node]
+
+    def _store(self, fused: Fused, output: Buffer, view: View) -> None:
+        kernel = fused.group.kernel
+        access = walk_of(Located(output, view), fused.axes, len(kernel.shape))
+        kernel.stores.append(Store(fused.value, access, output.dtype))
+        self.written_at[output] = max(self.written_at.get(output, -1), fused.group.number)
+
+    def _materialize_free(self, node: Node) -> Located:
+        if node.op.name == "constant" and node not in self.spread:
+            self._bind(node, "constant", np.ascontiguousarray(node.attrs["value"]))
+            return self.located[node]
+        output = self.temp(node)
+        self._copy(node, None, output)
+        self.located[node] = Located(output, View.contiguous(node.aval.shape))
+        return self.located[node]
+
+    def _contiguous(self, node: Node) -> Buffer:
+        source = self.materialize(node)
+        whole = source.view.is_contiguous and product(source.buffer.shape) == product(node.aval.shape)
+        return source.buffer if whole else self._copy(node, source, self.temp(node)).buffer
+
+    # -- results ----------------------------------------------------------------------------------------------------
+    def result(self, node: Node) -> Buffer:
+        """A buffer of its own for one of the graph's outputs."""
+        shape, found = node.aval.shape, self.located.get(node)
+        if found is not None and found.buffer.kind == "temp" and found.view == View.contiguous(found.buffer.shape):
+            if found.buffer.shape == shape:
+                found.buffer.kind = "output"
+                return found.buffer
+        output = self.buffer(shape, node.aval.dtype, "output", None, node.name)
+        if node in self.floating:
+            self.materialize(node)
+            return self.result(node)
+        if node in self.fused:
+            self._store(self.fused[node], output, View.contiguous(shape))
+        else:
+            self._copy(node, self._copy_source(node), output)
+        return output
+
+    def updates(self) -> list[tuple[Any, Buffer]]:
+        """Bring the new values of variables into the variables' own buffers.
+
+        Straight from the kernel that computes it, where nobody reads the old value in a later kernel or at another
+        place; else through a copy at the end, which takes a detour where two variables exchange values.
+        """
+        pairs = [(node, self.variable(variable)) for variable, node in self.graph.updates]
+        for node, _ in pairs:
+            if node in self.floating:
+                del self.floating[node]
+                self._join(self._new_group(node.aval.shape), node)
+        read_last = {self.located[n].buffer for n, _ in pairs if n in self.located and n not in self.fused}
+        copies: list[tuple[Node, Buffer]] = []
+        for node, own in pairs:
+            fused = self.fused.get(node)
+            if fused is not None and own not in read_last and self._in_place(own, fused):
+                self._store(fused, own, View.contiguous(node.aval.shape))
+            else:
+                copies.append((node, own))
+        targets = {own for _, own in copies}
+        moves: list[tuple[Node, Located | None, Buffer]] = []
+        for node, own in copies:
+            source = self._copy_source(node)
+            if source is not None and source.buffer in targets:
+                source = self._copy(node, source, self.temp(node))
+            moves.append((node, source, own))
+        for node, source, own in moves:
+            self._copy(node, source, own)
+        return [(variable, self.variable(variable)) for variable, _ in self.graph.updates]
+
+    def _in_place(self, own: Buffer, fused: Fused) -> bool:
+        """Whether a group may store into a variable's buffer: no one needs the old value later or elsewhere."""
+        group = fused.group
+        if max(self.read_at[own], default=-1) > group.number or self.written_at.get(own, -1) >= 0:
+            return False
+        if group.number not in self.read_at[own]:
+            return True
+        if group.contract is not None and own in (group.contract.a.buffer, group.contract.b.buffer):
+            return False
+        target = walk_of(Located(own, View.contiguous(own.shape)), fused.axes, len(group.kernel.shape))
+        mine = [v for v in group.kernel.body if isinstance(v, (Load, Indirect)) and v.access.buffer is own]
+        by_row = all(target.strides[a] == 0 for a in group.kernel.reduced)  # loaded and stored once, outside the loops
+        once = max(group.levels) == 0 or (by_row and bool(group.kernel.reduced))
+        return once and all(isinstance(v, Load) and v.access == target for v in mine)
+
+
+def tiny_first(nodes: Sequence[Node]) -> list[Node]:
+    """Program order, but values of a few elements that depend on variables and constants alone come first.
+
+    An optimizer's bias corrections, say: computed early, they do not keep the updates that use them out of the kernels
+    that produce the gradients.
+    """
+    early: set[Node] = set()
+    for node in nodes:
+        if node.op.kind == "source":
+            early.add(node)
+        elif node.op.kind in ("map", "view") and all(i in early for i in node.inputs):
+            size = product(node.aval.shape)
+            if not isinstance(size, Dim) and size <= TINY:
+                early.add(node)
+    return [n for n in nodes if n in early] + [n for n in nodes if n not in early]
