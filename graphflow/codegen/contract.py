@@ -72,7 +72,8 @@ def can_generate(kernel: ContractKernel) -> bool:
 
 def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> None:
     """Define the kernel's function in the module."""
-    from graphflow.codegen.emit_loops import LoopEmitter, Point, i64
+    from graphflow.codegen.emit_loops import LoopEmitter, Point
+    from graphflow.codegen.frame import i64
     from graphflow_kernels.cpu import gemm
 
     emitter = LoopEmitter(plan.epilogue, module, symbol, target)

@@ -20,7 +20,7 @@ from graphflow.codegen.jit import Unit
 @cache
 def data_field() -> int:
     """Where in an array object its data pointer lies, in bytes. Raises RuntimeError if it is not found."""
-    probes = [np.zeros(3), np.ones((2, 2), np.float32), np.arange(5, dtype=np.int8)]
+    probes: list[Any] = [np.zeros(3), np.ones((2, 2), np.float32), np.arange(5, dtype=np.int8)]
     word = ctypes.sizeof(ctypes.c_void_p)
     for offset in range(word, 8 * word, word):
         if all(ctypes.c_size_t.from_address(id(p) + offset).value == p.ctypes.data for p in probes):
@@ -37,7 +37,7 @@ def bind_unit() -> Unit:
 def _emit(module: Any, symbol: str, offset: int) -> None:
     from llvmlite import ir
 
-    from graphflow.codegen.emit_loops import I64, POINTER, Frame, i64
+    from graphflow.codegen.frame import I64, POINTER, Frame, i64
 
     frame = Frame(module, symbol, 0)
     b = frame.builder
