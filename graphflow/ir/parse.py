@@ -156,6 +156,8 @@ class _Line:
 
     def _factor(self) -> Size:
         if (number := self.kind("number")) is not None:
+            if not re.fullmatch(r"-?\d+", number):
+                raise GraphError(f"expected a size, got {number!r}")
             return int(number)
         if self.next("("):
             dividend = self.size()
@@ -197,6 +199,7 @@ class _Reader:
     def __init__(self, given: dict[str, Variable]) -> None:
         self.given = given
         self.variables: dict[str, Variable] = {}
+        self.created: list[Variable] = []
         self.graphs: dict[str, Graph] = {}
         self.graph: Graph | None = None
         self.verifier: Verifier
@@ -228,6 +231,7 @@ class _Reader:
         if self.graph is None:
             raise GraphError("the text holds no graph")
         self.verifier.ends()
+        self.graph.created = self.created
         return self.graph
 
     def open(self, line: _Line) -> None:
@@ -249,6 +253,7 @@ class _Reader:
         if variable is None:
             self.check_size(aval)
             variable = Variable(np.zeros(aval.shape, aval.dtype.np), name=name, trainable=trainable)
+            self.created.append(variable)
         elif AVal(variable.shape, variable.dtype) != aval:
             have = AVal(variable.shape, variable.dtype).describe()
             raise GraphError(f"variable @{name} is {aval.describe()} here, but the one given is {have}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,14 +18,15 @@ class EqualSizes:
 
     >>> from graphflow.core.dims import Dim
     >>> n, m, k = Dim("n"), Dim("m"), Dim("k")
-    >>> sizes = EqualSizes([(n, m), (k, 4), (6 * n, 3 * k + 2)])
-    >>> sizes.names, sizes.same(2 * m, 2 * n), sizes.same(6 * m, 14), sizes.same(n, k)
+    >>> sizes = EqualSizes([(3 * n, 3 * m), (k, 4), (6 * n, 3 * k + 2)])
+    >>> sizes.names, sizes.same(2 * m, 2 * n), sizes.same(3 * m, 7), sizes.same(n, k)
     ({'m': n, 'k': 4}, True, True, False)
     """
 
     def __init__(self, assumptions: Iterable[tuple[Size, Size]]) -> None:
-        pairs = list(assumptions)
+        pairs = [_without_factor(a, b) for a, b in assumptions]
         self._parent: dict[Size, Size] = {}
+        self._mentioned: dict[Size, int] = {}  # in which order
         for a, b in pairs:
             if _is_plain(a) and _is_plain(b):
                 self._join(a, b)
@@ -33,13 +35,14 @@ class EqualSizes:
             if isinstance(size, Dim) and self._find(size) != size:
                 self.names[str(size.terms[0][0][0])] = self._find(size)
         for a, b in pairs:
-            self._join(substitute(a, self.names), substitute(b, self.names))
+            self._join(*_without_factor(substitute(a, self.names), substitute(b, self.names)))
 
     def same(self, a: Size, b: Size) -> bool:
         """Whether the assumptions make the two sizes equal."""
         if a == b:
             return True
-        return self._find(substitute(a, self.names)) == self._find(substitute(b, self.names))
+        a, b = _without_factor(substitute(a, self.names), substitute(b, self.names))
+        return self._find(a) == self._find(b)
 
     def same_shape(self, a: AVal, b: AVal) -> bool:
         return len(a.shape) == len(b.shape) and all(self.same(s, t) for s, t in zip(a.shape, b.shape))
@@ -50,12 +53,21 @@ class EqualSizes:
         return size
 
     def _join(self, a: Size, b: Size) -> None:
-        first, second = self._find(a), self._find(b)
-        if isinstance(first, Dim) and not isinstance(second, Dim):  # a number speaks for its class
-            first, second = second, first
-        self._parent.setdefault(first, first)
-        if first != second:
-            self._parent[second] = first
+        first, second = (self._find(s) for s in (a, b))
+        if first == second:
+            return
+        for size in (first, second):
+            self._mentioned.setdefault(size, len(self._mentioned))
+            self._parent.setdefault(size, size)
+        first, second = sorted((first, second), key=lambda s: (isinstance(s, Dim), self._mentioned[s]))
+        self._parent[second] = first
+
+
+def _without_factor(a: Size, b: Size) -> tuple[Size, Size]:
+    """6n = 3m + 3 as 2n = m + 1."""
+    factors = [f for size in (a, b) if isinstance(size, Dim) for _, f in size.terms]
+    common = math.gcd(*factors, *(s for s in (a, b) if not isinstance(s, Dim)))
+    return (a // common, b // common) if common > 1 else (a, b)
 
 
 def _is_plain(size: Size) -> bool:

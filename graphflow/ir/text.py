@@ -40,6 +40,7 @@ from graphflow.variable import Variable
 
 HEADER = "graphflow 1"
 INLINE_ELEMENTS = 16  # arrays up to this many elements are printed as numbers
+_FLOAT = re.compile(r"-?\d+\.\d+(e[+-]\d+)?")
 _WORD = re.compile(r"(?!(?:inf|nan)\b)[A-Za-z_][A-Za-z0-9_.]*")
 
 
@@ -83,8 +84,8 @@ def nested_graphs(graph: Graph) -> list[Graph]:
 
 
 def _variables(graphs: list[Graph]) -> list[Variable]:
-    """The variables that the graphs mention, in order of first mention."""
-    found: dict[int, Variable] = {}
+    """The variables that the graphs made or mention, in order of first mention."""
+    found: dict[int, Variable] = {id(v): v for v in graphs[-1].created}
     for graph in graphs:
         mentioned = [v for n in graph.nodes for v in n.attrs.values() if isinstance(v, Variable)]
         for variable in [*mentioned, *(v for v, _ in graph.updates)]:
@@ -141,6 +142,8 @@ class _Writer:
         try:
             if node.op.name == "host_scalar" and key == "source":
                 return f"python({self.value(float(value()))})"
+            if node.op.name == "constant":
+                return array_text(np.asarray(value))
             return self.value(value)
         except TypeError as error:
             raise GraphError(f"node {node.name!r} ({node.op.name}): attribute {key!r} {error}") from None
@@ -230,7 +233,11 @@ def array_text(array: np.ndarray[Any, Any]) -> str:
 
 
 def _number(value: Any, dtype: DType) -> str:
-    return repr(float(value)) if dtype.is_float else repr(value.item())
+    """The shortest text that gives the same number of this dtype."""
+    if not dtype.is_float:
+        return repr(value.item())
+    short = str(value)
+    return short if _FLOAT.fullmatch(short) and dtype.np.type(float(short)) == value else repr(float(value))
 
 
 def _exact(flat: np.ndarray[Any, Any]) -> bool:

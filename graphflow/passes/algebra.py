@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from graphflow.core.dtypes import make_finfo
 from graphflow.ir.graph import Node
 from graphflow.passes.engine import Match, Replacement, Rules
 
@@ -43,10 +44,9 @@ def _by_reciprocal(m: Match) -> Node | None:
     number = float(m.number("C"))
     if number == 0 or not math.isfinite(number) or abs(math.frexp(number)[0]) != 0.5:
         return None
-    dtype = m.root.aval.dtype
-    inverse = np.asarray(1.0 / number, dtype.np)
-    normal = np.finfo(dtype.np).smallest_normal if dtype.np.kind == "f" else 2.0**-126
-    return m.make("multiply", m.x, inverse) if normal <= abs(float(inverse)) < math.inf else None
+    limits = make_finfo(m.root.aval.dtype)
+    inverse = 1.0 / number
+    return m.make("multiply", m.x, inverse) if limits.smallest_normal <= abs(inverse) <= limits.max else None
 
 
 def _power(m: Match) -> Node | None:
@@ -61,7 +61,7 @@ def _power(m: Match) -> Node | None:
         return m.make("multiply", m.make("square", x), x)
     if exponent == 4:
         return m.make("square", m.make("square", x))
-    return m.make("reciprocal", x) if exponent == -1 else None
+    return m.make("divide", 1.0, x) if exponent == -1 else None
 
 
 def _size_one(m: Match) -> bool:
@@ -97,7 +97,7 @@ ARITHMETIC = Rules(
     ("divide(x, 1)", "x"),
     ("divide(x, -1)", "negative(x)"),
     ("divide(x, C)", _by_reciprocal),
-    ("divide(1, x)", "reciprocal(x)"),
+    ("reciprocal(x)", "divide(1, x)"),
     ("multiply(x, x)", "square(x)"),
     ("negative(negative(x))", "x"),
     ("subtract(x, negative(y))", "add(x, y)"),

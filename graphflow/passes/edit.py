@@ -11,6 +11,7 @@ from graphflow.core.dims import broadcast_shapes
 from graphflow.core.errors import AxisError, DTypeError, ShapeError
 from graphflow.core.op import OPS, Op
 from graphflow.ir.graph import Graph, Node
+from graphflow.ir.sizes import EqualSizes
 
 
 class Edit:
@@ -25,6 +26,7 @@ class Edit:
         self.nodes: list[Node] = []
         self.made: list[Node] = []  # the new nodes among them
         self.instead: dict[Node, Node] = {}  # old nodes, and what stands for them now
+        self.assumed = list(graph.assumptions)  # with those that the new nodes need
         self._replacement: Node | None = None
 
     def walk(self) -> Iterator[Node]:
@@ -74,6 +76,27 @@ class Edit:
         del self.nodes[len(self.nodes) - len(self.made) + made :]
         del self.made[made:]
 
+    def prune(self, made: int, root: Node) -> None:
+        """Of the nodes made after the first ``made``, take back those that ``root`` does not need."""
+        fresh, needed = self.made[made:], {root}
+        for node in reversed(fresh):
+            if node in needed:
+                needed.update(node.inputs)
+        self.undo(made)
+        fresh = [n for n in fresh if n in needed]
+        self.nodes += fresh
+        self.made += fresh
+
+    def assumptions_hold(self) -> bool:
+        """Whether the graph's assumptions make the sizes equal that the new nodes take for equal."""
+        given = self.graph.assumptions
+        needed = self.assumed[len(given) :]
+        if not needed:
+            return True
+        del self.assumed[len(given) :]
+        sizes = EqualSizes(given)
+        return all(sizes.same(a, b) for a, b in needed)
+
     def inherit_name(self, new: Node, old: Node) -> None:
         """Call a new node as the one it stands for, if that had a name of its own (not just its op's)."""
         if not old.name.startswith(old.op.name):
@@ -120,7 +143,7 @@ def copy_graph(graph: Graph) -> tuple[Graph, dict[Node, Node]]:
     """A copy that passes may change, and its node for each node of the original."""
     out = Graph(graph.name)
     out.assumptions = list(graph.assumptions)
-    out.structure = graph.structure
+    out.created = list(graph.created)
     out._names = dict(graph._names)
     copies: dict[Node, Node] = {}
     for n in graph.nodes:

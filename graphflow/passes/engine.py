@@ -52,13 +52,6 @@ class Match:
         """A new node; numbers among the operands become constants."""
         return self._edit.make(op, inputs, attrs, self.root)
 
-    def bind(self, name: str, node: Node) -> None:
-        """Give a node found by other means a name."""
-        self._bound[name] = node
-
-    def fit(self, new: Node) -> Node | None:
-        return self._edit.fit(new, self.root)
-
     def build(self, tree: Any) -> Any:
         """The nodes for a replacement written as a pattern."""
         if isinstance(tree, Call):
@@ -107,8 +100,7 @@ class Rules:
 
     def _sweep(self, graph: Graph, seen: set[Node]) -> Edit:
         table, edit = self.table, Edit(graph)
-        # Sizes that the graph assumes to be equal pass for equal; the verifier allows those and no others.
-        with collecting_assumptions(list(graph.assumptions)):
+        with collecting_assumptions(edit.assumed):  # sizes that the graph assumes to be equal pass for equal
             for node in edit.walk():
                 rules = table.get(node.op.name)
                 if rules is None or node in seen:
@@ -121,11 +113,14 @@ class Rules:
 
     def _rewrite(self, edit: Edit, node: Node) -> Node:
         """What a node comes to when no rule fits it any more."""
+        mark = len(edit.made)
         for _ in range(MAX_REWRITES):
             new = self._once(edit, node)
             if new is None:
                 break
             node = new
+        if len(edit.made) > mark + 1:
+            edit.prune(mark, node)
         return node
 
     def _once(self, edit: Edit, node: Node) -> Node | None:
@@ -136,7 +131,7 @@ class Rules:
             if not (needs <= operands and match(node, bound)):
                 continue
             mark = len(edit.made)
-            new = self._replacement(build, Match(bound, edit, node))
+            new = _replacement(edit, build, Match(bound, edit, node))
             if new is not None:
                 if new in edit.made[mark:]:
                     edit.inherit_name(new, node)
@@ -144,13 +139,17 @@ class Rules:
             edit.undo(mark)
         return None
 
-    def _replacement(self, build: Builder, match: Match) -> Node | None:
-        """What a rule makes of a match, broadcast to the node's shape; None if it cannot stand for the node."""
-        try:
-            new = build(match)
-        except (ShapeError, DTypeError, AxisError):
-            return None  # the ops of the replacement do not take these operands
-        return None if new is None or new is match.root else match.fit(new)
+
+def _replacement(edit: Edit, build: Builder, match: Match) -> Node | None:
+    """What a rule makes of a match, broadcast to the node's shape; None if it cannot stand for the node."""
+    try:
+        new = build(match)
+    except (ShapeError, DTypeError, AxisError):
+        return None  # the ops of the replacement do not take these operands
+    if new is None or new is match.root:
+        return None
+    new = edit.fit(new, match.root)
+    return new if edit.assumptions_hold() else None
 
 
 def _operand_ops(node: Node) -> set[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphflow.core.aval import AVal
 from graphflow.core.dims import Dim
 from graphflow.ir.graph import Graph, Node
 from graphflow.passes.edit import Edit
@@ -36,17 +37,12 @@ def folded(node: Node) -> Any:
         return None if isinstance(node.attrs["size"], Dim) else _fresh(node.op.ref(**node.attrs))
     if not node.inputs or node.op.kind not in _FOLDED_KINDS or node.op.name == "broadcast_to":
         return None
-    operands = []
-    for operand in node.inputs:
-        value = constant_of(operand)
-        if value is None:
-            return None
-        operands.append(value)
-    aval = node.aval
-    if isinstance(aval, tuple) or aval is None or not aval.is_static:
+    operands = [constant_of(i) for i in node.inputs]
+    if any(v is None for v in operands) or not isinstance(node.aval, AVal) or not node.aval.is_static:
         return None
-    size = math.prod(aval.shape)
-    if size > max(GROWTH, *(v.size for v in operands)) or max(size, *(v.size for v in operands)) > WORK:
+    size = math.prod(node.aval.shape)
+    stored = max((i if i.op.name == "constant" else i.inputs[0]).attrs["value"].size for i in node.inputs)
+    if size > max(GROWTH, stored) or max(size, *(v.size for v in operands)) > WORK:
         return None
     try:
         return _fresh(node.op.ref(*operands, **node.attrs))

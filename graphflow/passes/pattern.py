@@ -40,28 +40,31 @@ class Call:
 def parse(text: str) -> Any:
     """A pattern as a tree: Call, str for a name, int or float for a number. Raises ValueError if it cannot be read."""
     tokens = _TOKENS.findall(text)
-    if "".join(tokens) != text.replace(" ", ""):
-        raise ValueError(f"cannot read the pattern {text!r}")
-    tokens.append("")
-    tree, rest = _parse(tokens)
-    if rest != [""]:
-        raise ValueError(f"cannot read the pattern {text!r} from {rest[0]!r} on")
+    try:
+        tree, rest = _parse(tokens)
+    except IndexError:
+        raise ValueError(f"the pattern {text!r} ends too early") from None
+    if rest or "".join(tokens) != text.replace(" ", ""):
+        raise ValueError(f"the pattern {text!r} cannot be read")
     return tree
 
 
 def _parse(tokens: list[str]) -> tuple[Any, list[str]]:
-    first, *rest = tokens
+    """The tree at the beginning of the tokens, and the tokens behind it."""
+    first, rest = tokens[0], tokens[1:]
     if re.match(r"-?[\d.]", first):
         return (float(first) if "." in first else int(first)), rest
     name = None
-    if rest[0] == ":":
+    if rest[:1] == [":"]:
         name, first, rest = first, rest[1], rest[2:]
-    if rest[0] != "(":
+    if rest[:1] != ["("]:
         return first, rest
     args = []
     while rest[0] in ("(", ","):
         arg, rest = _parse(rest[1:])
         args.append(arg)
+    if rest[0] != ")":
+        raise IndexError
     return Call(first, tuple(args), name), rest[1:]
 
 

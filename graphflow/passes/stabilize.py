@@ -54,35 +54,37 @@ def _is_shifted(x: Node) -> bool:
 
 
 # -- rewrites too long for a line --------------------------------------------------------------------------------------
-def _greatest(m: Match, total: Node) -> Node:
-    """The maximum of x = log(e) along the axes of ``total``, with axes of size 1 in their place."""
-    x, axes = m.x, total.attrs["axes"]
+def _powers_and_total(m: Match, total: Node) -> tuple[Node, Node, Node]:
+    """exp(x - shift), its sum like ``total`` = sum(exp(x)), and the shift, which has axes of size 1.
+
+    The shift is the maximum, so that exp cannot overflow; 0 where that is infinite, so that infinities and NaN come
+    out where they did.
+    """
+    x, axes = total.inputs[0].inputs[0], total.attrs["axes"]
     shape = tuple(1 if i in axes else size for i, size in enumerate(x.aval.shape))
-    return m.make("reshape", m.make("max", x, axes=axes), shape=shape)
+    greatest = m.make("reshape", m.make("max", x, axes=axes), shape=shape)
+    zero = m.make("constant", value=np.zeros((), x.aval.dtype.np))
+    shift = m.make("where", m.make("isfinite", greatest), greatest, zero)
+    powers = m.make("exp", m.make("subtract", x, shift))
+    return powers, m.make("sum", powers, axes=axes), shift
 
 
 def _log_sum_exp(m: Match) -> Node | None:
-    """log(sum(exp(x))) -> log(sum(exp(x - shift))) + shift, where shift is the maximum (0 for an infinite one)."""
-    total = total_of(m.s)
-    if total is None or total.inputs[0].op.name != "exp" or _is_shifted(total.inputs[0].inputs[0]):
+    """log(sum(exp(x))) -> log(sum(exp(x - shift))) + shift"""
+    total = m.s.inputs[0] if m.s.op.name == "reshape" else m.s
+    if total.op.name != "sum" or total.inputs[0].op.name != "exp" or _is_shifted(total.inputs[0].inputs[0]):
         return None
-    m.bind("x", total.inputs[0].inputs[0])
-    shift = _greatest(m, total)
-    shift = m.make(
-        "where", m.make("isfinite", shift), shift, m.make("constant", value=np.zeros((), shift.aval.dtype.np))
-    )
-    powers = m.make("exp", m.make("subtract", m.x, shift))
-    log = m.make("log", _like(m, m.make("sum", powers, axes=total.attrs["axes"]), m.s))
-    return m.make("add", log, _like(m, shift, m.s))
+    _, total, shift = _powers_and_total(m, total)
+    return m.make("add", m.make("log", _like(m, total, m.s)), _like(m, shift, m.s))
 
 
 def _softmax(m: Match) -> Node | None:
-    """exp(x) / sum(exp(x)) -> the same of x - max(x)"""
+    """exp(x) / sum(exp(x)) -> the same of x - shift"""
     total = total_of(m.s)
     if total is None or total.inputs[0] is not m.e or _is_shifted(m.x):
         return None
-    powers = m.make("exp", m.make("subtract", m.x, _greatest(m, total)))
-    return m.make("divide", powers, _like(m, m.make("sum", powers, axes=total.attrs["axes"]), m.s))
+    powers, total, _ = _powers_and_total(m, total)
+    return m.make("divide", powers, _like(m, total, m.s))
 
 
 def _like(m: Match, node: Node, shape_of: Node) -> Node:
@@ -114,8 +116,10 @@ def _reshaped_share(m: Match) -> Node | None:
         return None
     shape = m.r.aval.shape
     s = m.make("reshape", m.t, shape=shape)
-    g = m.make("reshape", m.g, shape=shape)
-    return m.make("multiply", g, m.make("divide", m.e, s)) if _is_sum_of(s, m.e) else None
+    if not _is_sum_of(s, m.e):
+        return None
+    g = m.g if m.g.aval == m.t.aval else m.make("broadcast_to", m.g, shape=m.t.aval.shape)
+    return m.make("multiply", m.make("reshape", g, shape=shape), m.make("divide", m.e, s))
 
 
 def _for_softmax(replacement: str) -> Replacement:
@@ -148,7 +152,7 @@ EXPONENTIALS = Rules(
     ("add(exp(x), -1)", "expm1(x)"),
     ("subtract(1, exp(x))", "subtract(0.0, expm1(x))"),
     ("divide(e:exp(x), add(e, 1))", "sigmoid(x)"),
-    ("reciprocal(add(exp(negative(x)), 1))", "sigmoid(x)"),
+    ("divide(1, add(exp(negative(x)), 1))", "sigmoid(x)"),
     ("divide(e:exp(x), s)", _softmax),
 )
 GRADIENTS = Rules(
