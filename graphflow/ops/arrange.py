@@ -20,7 +20,6 @@ from graphflow.core.dims import (
 from graphflow.core.errors import AxisError, ShapeError, at_line, user_origin
 from graphflow.ops.define import public
 from graphflow.ops.movement import (
-    as_shape,
     broadcast_to,
     concat,
     expand_dims,
@@ -29,11 +28,13 @@ from graphflow.ops.movement import (
     reshape,
     reverse,
 )
+from graphflow.ops.spelling import as_shape, takes_dim
 from graphflow.tensor import Operators, Tensor, as_tensor
 
 
 # -- the order of axes -------------------------------------------------------------------------------------------------
 @public(methods=("squeeze",))
+@takes_dim
 def squeeze(x: Any, /, axis: int | Sequence[int] | None = None) -> Tensor:
     """x without the given axes, which must be of size 1; by default without all axes of size 1.
 
@@ -204,6 +205,7 @@ public(broadcast_shapes, name="broadcast_shapes")
 
 # -- taking apart ------------------------------------------------------------------------------------------------------
 @public(methods=("narrow",))
+@takes_dim
 def narrow(x: Any, /, axis: int, start: Size, length: Size) -> Tensor:
     """``length`` elements of one axis, from ``start`` on. Raises ShapeError if they reach past its end.
 
@@ -225,6 +227,7 @@ def narrow(x: Any, /, axis: int, start: Size, length: Size) -> Tensor:
 
 
 @public(methods=("split",))
+@takes_dim
 def split(x: Any, /, split_size_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     """x cut along an axis into pieces of one size (the last may be smaller), or of the sizes in a list (as in PyTorch).
 
@@ -250,6 +253,7 @@ def split(x: Any, /, split_size_or_sections: int | Sequence[int], axis: int = 0)
 
 
 @public(methods=("chunk",))
+@takes_dim
 def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     """x cut along an axis into ``chunks`` pieces of equal size (the last may be smaller or missing, as in PyTorch).
 
@@ -266,6 +270,7 @@ def chunk(x: Any, /, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
 
 
 @public(methods=("unstack", "unbind"))
+@takes_dim
 def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices of x along an axis, without it. The axis needs a static size.
 
@@ -282,6 +287,7 @@ public(unstack, name="unbind")
 
 # -- other places ------------------------------------------------------------------------------------------------------
 @public(methods=("flip",))
+@takes_dim
 def flip(x: Any, /, axis: int | Sequence[int] | None = None) -> Tensor:
     """x with the order of its elements turned round along some axes (default: all).
 
@@ -293,6 +299,7 @@ def flip(x: Any, /, axis: int | Sequence[int] | None = None) -> Tensor:
 
 
 @public(methods=("roll",))
+@takes_dim
 def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
     """x with its elements moved ``shift`` places on along an axis, those past the end coming in at the start.
 
@@ -346,6 +353,7 @@ def tile(x: Any, repetitions: Any, /, *more: int) -> Tensor:
 
 
 @public(methods=("repeat", "repeat_interleave"))
+@takes_dim
 def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Tensor:
     """Each element of x along an axis repeated, by one number or by a number for each; without axis x is flattened.
 

@@ -149,8 +149,8 @@ class _Reader:
         picking = [i for i, (_, picks) in enumerate(self.runs) if picks]
         together = bool(picking) and picking[-1] - picking[0] == len(picking) - 1
         at = self.runs[picking[0]][0] if together else 0
-        lists = (self.starts, self.sizes, self.steps, self.shape, self.arrays, self.axes)
-        return Plan(*map(tuple, lists), at)  # type: ignore[arg-type]
+        cut = (tuple(self.starts), tuple(self.sizes), tuple(self.steps))
+        return Plan(*cut, tuple(self.shape), tuple(self.arrays), tuple(self.axes), at)
 
 
 def _place(index: Size, size: Size, axis: int) -> Size:
@@ -169,7 +169,7 @@ def _slice(cut: slice, size: Size) -> tuple[Size, Size, int]:
     if step == 0:
         raise _fail("the step of a slice cannot be 0")
     if not isinstance(size, Dim) and not any(isinstance(b, Dim) for b in bounds):
-        found = range(*slice(*bounds, step).indices(size))
+        found = range(*slice(bounds[0], bounds[1], step).indices(size))
         return (found.start if found else 0), len(found), step
     return _symbolic_slice(bounds[0], bounds[1], step, size)
 

@@ -6,7 +6,6 @@ value. Functions made of these are in arrange.py, ``x[...]`` is in indexing.py.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,14 +27,8 @@ from graphflow.core.dispatch import apply
 from graphflow.core.errors import DTypeError, ShapeError, at_line, user_origin
 from graphflow.core.op import Sample
 from graphflow.ops.define import primitive, promote, public
+from graphflow.ops.spelling import as_shape, takes_dim
 from graphflow.tensor import Tensor, as_tensor
-
-
-def as_shape(shape: Any, more: tuple[Any, ...] = ()) -> Shape:
-    """A shape given as a sequence, as one size, or as separate arguments; sizes may be symbolic."""
-    if more or not isinstance(shape, (tuple, list)):
-        shape = (shape, *more)
-    return tuple(s if isinstance(s, (int, Dim)) else operator.index(s) for s in shape)
 
 
 # -- reshape -----------------------------------------------------------------------------------------------------------
@@ -298,6 +291,7 @@ CONCAT = primitive(
 
 
 @public
+@takes_dim
 def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Tensor:
     """The tensors one after the other along an axis they have; ``axis=None`` flattens them first.
 
@@ -368,6 +362,7 @@ def place(x: Tensor, low: Shape, high: Shape, interior: tuple[int, ...], value: 
 
 # -- new axes, which concat needs --------------------------------------------------------------------------------------
 @public(methods=("expand_dims", "unsqueeze"))
+@takes_dim
 def expand_dims(x: Any, /, axis: int | Sequence[int] = 0) -> Tensor:
     """x with a new axis of size 1 at ``axis`` of the result (several for several axes). Raises AxisError out of range.
 
@@ -387,6 +382,7 @@ public(expand_dims, name="unsqueeze")
 
 
 @public
+@takes_dim
 def stack(arrays: Sequence[Any], /, axis: int = 0) -> Tensor:
     """Tensors of one shape side by side along a new axis. Raises ShapeError if their shapes differ.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from graphflow.core.dims import Dim, Size
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.ops.define import public
-from graphflow.ops.movement import as_shape, broadcast_to, concat, part, place, reverse
+from graphflow.ops.movement import broadcast_to, concat, part, place, reverse
+from graphflow.ops.spelling import as_shape
 from graphflow.tensor import Tensor, as_tensor
 
 
@@ -37,7 +39,7 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: floa
 def _pad_widths(pad_width: Any, rank: int) -> list[tuple[Size, Size]]:
     if isinstance(pad_width, (int, Dim)):
         return [(pad_width, pad_width)] * rank
-    pairs = [tuple(as_shape(w)) if isinstance(w, (tuple, list)) else w for w in pad_width]
+    pairs: list[Any] = [as_shape(w) if isinstance(w, (tuple, list)) else w for w in pad_width]
     if not any(isinstance(w, tuple) for w in pairs):
         pairs = [as_shape(pairs)]
     if len(pairs) == 1:
@@ -80,4 +82,4 @@ def _wrap(x: Tensor, axis: int, before: int, after: int) -> Tensor:
     return concat([part(x, axis, size - before, before), x, part(x, axis, 0, after)], axis)
 
 
-_BORDERS = {"edge": _edge, "reflect": _reflect, "wrap": _wrap}
+_BORDERS: dict[str, Callable[..., Tensor]] = {"edge": _edge, "reflect": _reflect, "wrap": _wrap}

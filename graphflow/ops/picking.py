@@ -22,6 +22,7 @@ from graphflow.ops.define import cast, primitive, promote, public
 from graphflow.ops.elementwise import needs_gradient, where
 from graphflow.ops.movement import broadcast_to, reshape, strided
 from graphflow.ops.special import size_of
+from graphflow.ops.spelling import takes_dim
 from graphflow.tensor import Array, Operators, Tensor, as_tensor
 
 
@@ -274,6 +275,7 @@ def gather(x: Any, dim: int, index: Any) -> Tensor:
 
 
 @public(methods=("take_along_axis",))
+@takes_dim
 def take_along_axis(x: Any, indices: Any, /, axis: int = -1) -> Tensor:
     """The elements that ``indices`` names along an axis; the other axes of both broadcast.
 

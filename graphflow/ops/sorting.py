@@ -19,6 +19,7 @@ from graphflow.ops.elementwise import where
 from graphflow.ops.movement import concat, part, reshape, reverse
 from graphflow.ops.picking import take_along_axis
 from graphflow.ops.special import size_of
+from graphflow.ops.spelling import takes_dim
 from graphflow.tensor import Tensor, as_tensor
 
 # -- sorting -----------------------------------------------------------------------------------------------------------
@@ -40,6 +41,7 @@ ARGSORT = primitive(
 
 
 @public(methods=("argsort",))
+@takes_dim
 def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The positions (int64) of x's elements along ``axis`` in ascending order, equal ones in their order; NaN last.
 
@@ -63,6 +65,7 @@ def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = 
 
 
 @public
+@takes_dim
 def sort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """x's elements along ``axis`` in ascending order; NaN last (first if ``descending``).
 
@@ -82,9 +85,8 @@ class Sorted(NamedTuple):
 
 
 @public(methods=("topk",))
-def topk(
-    x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True, *, dim: int | None = None
-) -> Sorted:
+@takes_dim
+def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
     """The k greatest elements along ``axis`` (least if not ``largest``), in order, and their positions.
 
     Raises ShapeError if there are not that many.
@@ -95,7 +97,7 @@ def topk(
     ([9.0, 5.0], [1, 2])
     """
     x = as_tensor(x)
-    where_ = normalize_axis(axis if dim is None else dim, x.ndim)
+    where_ = normalize_axis(axis, x.ndim)
     size = x.shape[where_]
     if k < 0 or (not isinstance(size, Dim) and k > size):
         raise ShapeError(at_line(f"topk of {k} elements along axis {where_} of size {size}", user_origin()))
@@ -301,20 +303,21 @@ def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, in
 
 
 @public(methods=("cumsum",))
-def cumsum(x: Any, /, axis: int | None = None, *, dtype: Any = None, dim: int | None = None) -> Tensor:
+@takes_dim
+def cumsum(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
     """``cumulative_sum`` as NumPy and PyTorch call it; without axis x is flattened."""
-    axis = axis if dim is None else dim
     return _running(CUMSUM, x if axis is not None else reshape(x, -1), axis, dtype, None)
 
 
 @public(methods=("cumprod",))
-def cumprod(x: Any, /, axis: int | None = None, *, dtype: Any = None, dim: int | None = None) -> Tensor:
+@takes_dim
+def cumprod(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
     """``cumulative_prod`` as NumPy and PyTorch call it; without axis x is flattened."""
-    axis = axis if dim is None else dim
     return _running(CUMPROD, x if axis is not None else reshape(x, -1), axis, dtype, None)
 
 
 @public(methods=("diff",))
+@takes_dim
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Tensor:
     """The differences of neighbours along an axis, taken n times; ``prepend`` and ``append`` are put around x first.
 

@@ -17,7 +17,7 @@ split depends on sizes alone and each element is computed in one fixed order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,7 +117,7 @@ def _element(dtype: str) -> Element:
 def _kernel(*names: str) -> Callable[[Any], Any]:
     def add(make: Any) -> Any:
         for name in names:
-            KERNELS[name] = lambda dtypes, params, name=name: make(name, dtypes, params)
+            KERNELS[name] = partial(make, name)
         return make
 
     return add

@@ -15,7 +15,8 @@ from graphflow.core.errors import AxisError, ShapeError
 from graphflow.core.op import OPS
 from graphflow.testing import check_grad, check_parity
 
-X = np.arange(24.0).reshape(2, 3, 4)
+SHAPE = (2, 3, 4)
+X = np.arange(24.0).reshape(SHAPE)
 
 # (name, with graphflow, with NumPy), each of one array of shape (2, 3, 4)
 SAME: list[tuple[str, Any, Any]] = [
@@ -154,3 +155,15 @@ def test_errors(function: Any, error: type[Exception], message: str) -> None:
 def test_errors_name_the_users_line() -> None:
     with pytest.raises(ShapeError, match=r"test_movement\.py:\d+"):
         gf.ones((2, 3)).reshape(4, 4)
+
+
+def test_pytorchs_name_for_axis() -> None:
+    x = gf.tensor(X)
+    assert gf.cat([x, x], dim=1).shape == (2, 6, 4)
+    assert gf.stack([x, x], dim=-1).shape == (2, 3, 4, 2)
+    assert x.unsqueeze(dim=1).squeeze(dim=1).shape == SHAPE
+    assert x.flip(dims=(0,)).shape == gf.roll(x, 1, dims=0).shape == SHAPE
+    assert len(x.split(2, dim=2)) == len(x.chunk(2, dim=2)) == 2
+    assert len(x.unbind(dim=1)) == 3
+    assert x.topk(2, dim=0).values.shape == SHAPE
+    assert x.cumsum(dim=1).argsort(dim=0).shape == SHAPE
