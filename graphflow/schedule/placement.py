@@ -17,7 +17,7 @@ from graphflow.core.dtypes import as_dtype
 from graphflow.core.view import View
 from graphflow.ir.graph import Graph, Node
 from graphflow.schedule.groups import Axes, Exact, Fused, Group, Located, align, identity, walk_of
-from graphflow.schedule.kernels import Buffer, Compute, Const, Indirect, Load, LoopKernel, SizeValue, Store
+from graphflow.schedule.kernels import Buffer, Compute, Const, HostStep, Indirect, Load, LoopKernel, SizeValue, Store
 
 TINY = 2  # elements up to which a value is computed ahead of its place in the program
 
@@ -243,6 +243,8 @@ class Placement:
         group = fused.group
         if max(self.read_at[own], default=-1) > group.number or self.written_at.get(own, -1) >= 0:
             return False
+        if any(isinstance(k, HostStep) for k in self.kernels[group.number :]):
+            return False  # a check that comes later may still fail the run, which then changes no variable
         if group.number not in self.read_at[own]:
             return True
         if group.contract is not None and own in (group.contract.a.buffer, group.contract.b.buffer):
