@@ -1,34 +1,28 @@
-"""The op records, by family. Importing this package registers all of them, each exactly once."""
+"""The op records, by family. Importing this package registers all of them, each exactly once.
+
+From the ground up: a family uses those above it in this list freely, and any of them inside its functions.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
-# From the ground up: a family may use those before it at import, and any of them inside its functions.
-FAMILIES = (
-    "movement",
-    "arrange",
-    "padding",
-    "elementwise",
-    "logic",
-    "mathematical",
-    "gamma",
-    "special",
-    "reduce",
-    "creation",
-    "picking",
-    "masks",
-    "indexing",
-    "matrices",
-    "linalg",
-    "sorting",
-    "random",
-    "composite",
-    "losses",
-    "namespace",
-)
-
-for _family in FAMILIES:
-    if find_spec(f"{__name__}.{_family}") is not None:
-        import_module(f"{__name__}.{_family}")
+# ruff: isort: off
+from graphflow.ops import movement
+from graphflow.ops import arrange
+from graphflow.ops import padding
+from graphflow.ops import elementwise
+from graphflow.ops import logic
+from graphflow.ops import mathematical
+from graphflow.ops import gamma
+from graphflow.ops import special
+from graphflow.ops import creation
+from graphflow.ops import reduce
+from graphflow.ops import picking
+from graphflow.ops import masks
+from graphflow.ops import indexing
+from graphflow.ops import matrices
+from graphflow.ops import linalg
+from graphflow.ops import sorting
+from graphflow.ops import random
+from graphflow.ops import composite
+from graphflow.ops import losses
+from graphflow.ops import namespace
