@@ -43,7 +43,7 @@ def digest(*parts: str | bytes) -> str:
 
 
 def compiler_versions() -> bytes:
-    """What tells one Numba and llvmlite from another, found without importing Numba."""
+    """What tells one compiler from another (Numba, llvmlite, this package), found without importing Numba."""
     global _versions
     if _versions is None:
         from importlib.util import find_spec
@@ -55,8 +55,21 @@ def compiler_versions() -> bytes:
         if spec is not None and spec.origin:
             # Written by Numba's release process: it holds the version and, for a build from source, the commit.
             numba = _read(os.path.join(os.path.dirname(spec.origin), "_version.py")) or spec.origin.encode()
-        _versions = b"\n".join((FORMAT, numba, llvmlite.__version__.encode()))
+        _versions = b"\n".join((FORMAT, numba, llvmlite.__version__.encode(), _generators()))
     return _versions
+
+
+def _generators() -> bytes:
+    """Tells one state of GraphFlow's own code generators from another: a kernel's text says what, not how."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    folders = [os.path.join(package, name) for name in ("codegen", "ops", "runtime")]
+    folders.append(os.path.join(os.path.dirname(package), "graphflow_kernels"))
+    state: list[str] = []
+    for folder in folders:
+        for path, _, names in os.walk(folder):
+            files = (os.path.join(path, name) for name in names if name.endswith(".py"))
+            state += (f"{file} {(found := os.stat(file)).st_size} {found.st_mtime_ns}" for file in files)
+    return digest(*sorted(state)).encode()
 
 
 class DiskCache:
