@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,13 +32,16 @@ _SMALLEST_PART = 8_000
 class Unit:
     """One kernel to compile: `key` is the hash of its content (hexadecimal), `name` what error messages call it.
 
-    ``emit(module, symbol)`` defines the function `symbol`, with the kernel ABI, in an empty ``llvmlite.ir.Module``.
+    ``emit(module, symbol)`` defines the function `symbol`, with the kernel ABI, in an ``llvmlite.ir.Module`` that is empty
+    but for other units of its family.
     """
 
     key: str
     emit: Emit | None
     name: str = ""
     pyfunc: Callable[..., None] | None = None
+    family: str = ""
+    """Units of one family are emitted into one module, so that they share internal functions of the same name."""
 
     @classmethod
     def python(cls, key: str, pyfunc: Callable[..., None], name: str = "") -> Unit:
@@ -144,8 +147,7 @@ def _compile(units: Sequence[Unit], machine: Host) -> dict[str, int]:
 
 def _object_files(units: Sequence[Unit], machine: Host) -> list[tuple[bytes, list[Unit]]]:
     """Object code, in as many parts as there are threads for, and the units in each."""
-    texts = _lower(units)
-    parts = _split(texts)
+    parts = _split(_lower(units))
     results: list[Any] = [None] * len(parts)
 
     def work(index: int) -> None:
@@ -163,19 +165,26 @@ def _object_files(units: Sequence[Unit], machine: Host) -> list[tuple[bytes, lis
     for result in results:
         if isinstance(result, Exception):
             raise result
-    return [(code, [unit for unit in units if unit.symbol in part]) for code, part in zip(results, parts)]
+    held = [{symbol for module in part for symbol in module.symbols} for part in parts]
+    return [(code, [unit for unit in units if unit.symbol in names]) for code, names in zip(results, held)]
 
 
-def _lower(units: Sequence[Unit]) -> dict[str, list[str]]:
-    """The LLVM assembly of every unit, by symbol."""
+def _lower(units: Sequence[Unit]) -> list[llvm.Assembly]:
+    """The LLVM assembly of the units, a family at a time."""
     from graphflow.codegen import numba_target
 
-    emitters = {unit.symbol: _checked(unit, unit.emit) for unit in units if unit.emit is not None}
-    texts = {symbol: [text] for symbol, text in numba_target.lower_batch(emitters).items()} if emitters else {}
+    families: dict[str, list[Unit]] = {}
+    modules = []
     for unit in units:
         if unit.pyfunc is not None:
-            texts[unit.symbol] = numba_target.lower_python(unit.symbol, unit.pyfunc)
-    return texts
+            modules.append(llvm.Assembly([unit.symbol], numba_target.lower_python(unit.symbol, unit.pyfunc)))
+        elif unit.emit is not None:
+            families.setdefault(unit.family or unit.symbol, []).append(unit)
+    if families:
+        emitters = [{u.symbol: _checked(u, u.emit) for u in family if u.emit} for family in families.values()]
+        for family, text in zip(families.values(), numba_target.lower_batch(emitters)):
+            modules.append(llvm.Assembly([u.symbol for u in family], [text]))
+    return modules
 
 
 def _checked(unit: Unit, emit: Emit) -> Emit:
@@ -192,16 +201,12 @@ def _checked(unit: Unit, emit: Emit) -> Emit:
     return checked
 
 
-def _split(texts: Mapping[str, list[str]]) -> list[dict[str, list[str]]]:
-    """Divide kernels into parts of about equal size for the threads to compile."""
-    sizes = {symbol: sum(map(len, modules)) for symbol, modules in texts.items()}
-    count = max(1, min(default_num_threads(), len(texts), sum(sizes.values()) // _SMALLEST_PART))
-    parts: list[dict[str, list[str]]] = [{} for _ in range(count)]
-    filled = [0] * count
-    for symbol in sorted(texts, key=lambda symbol: -sizes[symbol]):
-        least = filled.index(min(filled))
-        parts[least][symbol] = texts[symbol]
-        filled[least] += sizes[symbol]
+def _split(modules: Sequence[llvm.Assembly]) -> list[list[llvm.Assembly]]:
+    """Divide modules into parts of about equal size for the threads to compile."""
+    count = max(1, min(default_num_threads(), len(modules), sum(m.size for m in modules) // _SMALLEST_PART))
+    parts: list[list[llvm.Assembly]] = [[] for _ in range(count)]
+    for module in sorted(modules, key=lambda m: -m.size):
+        min(parts, key=lambda part: sum(m.size for m in part)).append(module)
     return parts
 
 

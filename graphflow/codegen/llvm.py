@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from graphflow.codegen.host import Host
 
@@ -32,8 +32,20 @@ def target_machine(host: Host) -> Any:
     return target.create_target_machine(cpu=host.cpu, features=host.features, opt=2, reloc="pic", codemodel="default")
 
 
-def object_code(kernels: Mapping[str, Sequence[str]], host: Host) -> bytes:
-    """Optimise and compile kernels together; each is a symbol and the modules (LLVM assembly) it is made of.
+class Assembly(NamedTuple):
+    """Kernels as LLVM assembly: their symbols, and the modules that together define them."""
+
+    symbols: Sequence[str]
+    texts: Sequence[str]
+
+    @property
+    def size(self) -> int:
+        """Characters: a measure of the work to compile it."""
+        return sum(map(len, self.texts))
+
+
+def object_code(kernels: Sequence[Assembly], host: Host) -> bytes:
+    """Optimise and compile kernels together.
 
     The symbols are external in the object code, all other functions internal to it. Raises RuntimeError where LLVM
     rejects a module. May run in several threads at once: each call has an LLVM context of its own.
@@ -44,7 +56,7 @@ def object_code(kernels: Mapping[str, Sequence[str]], host: Host) -> bytes:
     with llvm.create_context() as context, llvm.parse_assembly("", context) as whole:
         whole.triple = host.triple
         whole.data_layout = str(machine.target_data)
-        for symbol, texts in kernels.items():
+        for symbols, texts in kernels:
             with llvm.parse_assembly(texts[0], context) as module:
                 for text in texts[1:]:
                     with llvm.parse_assembly(text, context) as other:
@@ -56,7 +68,7 @@ def object_code(kernels: Mapping[str, Sequence[str]], host: Host) -> bytes:
                 # Internal, so that helpers of the same name in two kernels do not meet.
                 for value in (*module.functions, *module.global_variables):
                     if not value.is_declaration:
-                        value.linkage = "external" if value.name == symbol else "internal"
+                        value.linkage = "external" if value.name in symbols else "internal"
                 whole.link_in(module)
         _optimise(llvm, machine, whole)
         _check_calls(whole)

@@ -11,7 +11,7 @@ Importing this module imports Numba: only a process that compiles does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -40,8 +40,8 @@ TARGET = "graphflow"
 MAY_RAISE = "raise_in_a_native_kernel"
 Emit = Callable[[ir.Module, str], None]
 
-_batch: dict[str, Any] = {}
-_texts: dict[str, str] = {}
+_batch: list[Mapping[str, Emit]] = []
+_texts: list[str] = []
 # What is being lowered and what came of it. Numba's compiler lock guards both.
 
 
@@ -165,13 +165,14 @@ target_extension.dispatcher_registry[KernelCPU] = KernelDispatcher
 
 @intrinsic(target=TARGET)
 def emit_batch(typing_context: Any) -> Any:
-    """Emits the kernels of the current batch, each into a module of its own."""
+    """Emits the kernels of the current batch, those of one family into one module."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        for symbol, emit in _batch.items():
-            module = context.create_module(symbol)
-            emit(module, symbol)
-            _texts[symbol] = str(module)
+        for number, emitters in enumerate(_batch):
+            module = context.create_module(f"family{number}")
+            for symbol, emit in emitters.items():
+                emit(module, symbol)
+            _texts.append(str(module))
         return context.get_dummy_value()
 
     return types.void(), generate
@@ -192,10 +193,10 @@ def _flags() -> Any:
 
 
 @global_compiler_lock
-def lower_batch(emitters: Mapping[str, Emit]) -> dict[str, str]:
-    """Lower ``program`` with Numba; the LLVM assembly that the emitters made for each symbol."""
+def lower_batch(families: Sequence[Mapping[str, Emit]]) -> list[str]:
+    """Lower ``program`` with Numba; for each family of emitters (by symbol) its module, as LLVM assembly."""
     target = KernelDispatcher.targetdescr
-    _batch.update(emitters)
+    _batch.extend(families)
     try:
         with target_extension.target_override(TARGET):
             compiler.compile_extra(
@@ -208,7 +209,7 @@ def lower_batch(emitters: Mapping[str, Emit]) -> dict[str, str]:
                 {},
                 pipeline_class=KernelCompiler,
             )
-        return dict(_texts)
+        return list(_texts)
     finally:
         _batch.clear()
         _texts.clear()
