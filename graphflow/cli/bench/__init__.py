@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seconds", type=float, default=None, help="of each way, workload and number of threads (2)")
     parser.add_argument("--quick", action="store_true", help="a rough look in a fraction of the time")
+    parser.add_argument("--note", metavar="TEXT", default="", help="what to remember about this run")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables")
     parser.add_argument("--plot", metavar="FILE", help="write a picture of the steps (.svg or .png; needs matplotlib)")
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"there is no folder {str(Path(path).parent)!r} to write {Path(path).name} into")
     if options.plot:
         plot.check(options.plot)
-    results = measure(settings, parts, Console(stderr=True))
+    results = measure(settings, parts, Console(stderr=True), options.note)
     console = Console()
     if not console.is_terminal:
         console = Console(width=_FILE_WIDTH)
@@ -93,7 +94,7 @@ def choose(options: argparse.Namespace) -> tuple[Any, list[str]]:
     )
 
 
-def measure(settings: Any, parts: list[str], console: Any) -> dict[str, Any]:
+def measure(settings: Any, parts: list[str], console: Any, note: str = "") -> dict[str, Any]:
     """All figures of the chosen parts, with the machine, the settings, the date and what went wrong."""
     from dataclasses import asdict
 
@@ -103,6 +104,7 @@ def measure(settings: Any, parts: list[str], console: Any) -> dict[str, Any]:
     results: dict[str, Any] = {
         "format": 1,
         "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
+        "note": note,
         "machine": machine.describe(),
         "settings": asdict(settings),
     }

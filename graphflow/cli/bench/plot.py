@@ -43,15 +43,16 @@ def plot(results: dict[str, Any], path: str) -> None:
     for axis, count in zip(axes[:, 0], threads):
         _bars(axis, [r for r in rows if r["threads"] == count])
         axis.set_title(f"{count} thread{'s' * (count > 1)}", loc="left")
-    axes[0, 0].legend(ncols=3, fontsize="small", frameon=False)
-    figure.suptitle(
-        f"Time of a step over the best peer's, lower is better: {results['machine']['cpu']}", fontsize="medium"
-    )
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize="small")
+    unit = "the best peer's" if any("over_best_peer" in r for r in rows) else "the static one's"
+    figure.suptitle(f"Time of a step over {unit}, lower is better ({results['machine']['cpu']})", fontsize="medium")
     figure.savefig(path)
     plt.close(figure)
 
 
 def _bars(axis: Any, rows: list[dict[str, Any]]) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
     workloads = list(dict.fromkeys(r["workload"] for r in rows))
     ways = list(dict.fromkeys(r["way"] for r in rows))
     width = 0.8 / len(ways)
@@ -68,6 +69,9 @@ def _bars(axis: Any, rows: list[dict[str, Any]]) -> None:
     axis.axhline(1.0, color="#444444", linewidth=0.8, linestyle=":")
     axis.set_xticks(range(len(workloads)), workloads)
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.margins(y=0.15)
     axis.spines[["top", "right"]].set_visible(False)
 

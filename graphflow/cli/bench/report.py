@@ -34,7 +34,7 @@ def show(results: Row, console: Any) -> None:
     from rich import box
     from rich.table import Table as RichTable
 
-    console.print(headline(results["machine"], results["date"]), highlight=False)
+    console.print(*headline(results), sep="\n", highlight=False, markup=False)
     for table in tables(results):
         shown = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         shown.caption, shown.caption_justify = table.note or None, "left"
@@ -49,7 +49,7 @@ def show(results: Row, console: Any) -> None:
 
 def markdown(results: Row) -> str:
     """The tables as Markdown."""
-    parts = ["# graphflow bench", headline(results["machine"], results["date"])]
+    parts = ["# graphflow bench", *headline(results)]
     for table in tables(results):
         rules = [":--" if number < table.names else "--:" for number in range(len(table.columns))]
         lines = [_line(table.columns), _line(rules), *map(_line, table.rows)]
@@ -59,10 +59,14 @@ def markdown(results: Row) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def headline(machine: Row, date: str) -> str:
-    """The machine in a line."""
+def headline(results: Row) -> list[str]:
+    """The machine, versions, the date, and the note of the run."""
+    machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return f"{machine['cpu']} ({machine['llvm_cpu']}), {machine['cpus']} CPUs, {machine['target']}; {versions}; {date}"
+    first = (
+        f"{machine['cpu']} ({machine['llvm_cpu']}), {machine['cpus']} CPUs, {machine['target']}, {machine['system']}"
+    )
+    return [first, f"{versions}; {results['date']}", *([results["note"]] if results["note"] else [])]
 
 
 def _line(cells: Iterable[str]) -> str:
