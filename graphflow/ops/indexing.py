@@ -18,7 +18,7 @@ from graphflow.core.errors import DTypeError, IndexingError, at_line, user_origi
 from graphflow.ops.creation import literal
 from graphflow.ops.define import cast
 from graphflow.ops.elementwise import add, maximum, minimum, multiply, where
-from graphflow.ops.movement import broadcast_to, inverse, permute_dims, reshape, strided, unslice
+from graphflow.ops.movement import broadcast_to, permute_dims, reshape, strided, unslice
 from graphflow.ops.picking import as_index, linear_index, pick, scatter_into
 from graphflow.tensor import Operators, Tensor, as_tensor
 
@@ -275,7 +275,7 @@ def _update(x: Tensor, key: Any, value: Any, mode: str) -> Tensor:
     target, order, index = _gathered(x, how)
     shape = (*target.shape[: how.at], *index.shape, *target.shape[how.at + 1 :])
     target = scatter_into(target, index, broadcast_to(value, shape), how.at, mode)
-    target = permute_dims(reshape(target, tuple(how.shape[a] for a in order)), inverse(order))
+    target = permute_dims(reshape(target, tuple(how.shape[a] for a in order)), np.argsort(order).tolist())
     return _lay(x, how, reshape(target, how.sizes), "set")
 
 

@@ -27,6 +27,7 @@ from graphflow.core.dispatch import apply
 from graphflow.core.errors import DTypeError, ShapeError, at_line, user_origin
 from graphflow.core.op import Sample
 from graphflow.ops.define import primitive, promote, public
+from graphflow.ops.sizes import assume_not_negative
 from graphflow.ops.spelling import as_shape, takes_dim
 from graphflow.tensor import Tensor, as_tensor
 
@@ -88,15 +89,10 @@ PERMUTE = primitive(
     "view",
     lambda x, axes: AVal(tuple(x.shape[a] for a in axes), x.dtype),
     lambda x, axes: x.transpose(axes),
-    lambda g, out, x, axes: (permute_dims(g, inverse(axes)),),
+    lambda g, out, x, axes: (permute_dims(g, np.argsort(axes).tolist()),),
     lambda view, axes: view.permute(axes),
     samples=lambda: [Sample(((2, 3, 4),), {"axes": (2, 0, 1)}), Sample(((),), {"axes": ()})],
 )
-
-
-def inverse(axes: Sequence[int]) -> tuple[int, ...]:
-    """The permutation that undoes ``axes``."""
-    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
 @public(methods=("permute", "permute_dims"))
@@ -161,11 +157,17 @@ def broadcast_to(x: Any, /, shape: Any) -> Tensor:
 # -- slice -------------------------------------------------------------------------------------------------------------
 def _slice_infer(x: AVal, starts: Shape, sizes: Shape, steps: tuple[int, ...]) -> AVal:
     for axis, (length, start, size, step) in enumerate(zip(x.shape, starts, sizes, steps)):
-        if isinstance(length, Dim) or isinstance(start, Dim) or isinstance(size, Dim) or size == 0:
-            continue
-        last = start + (size - 1) * step
-        if not (0 <= start < length and 0 <= last < length and size > 0):
-            raise ShapeError(f"slice of axis {axis} reads elements {start} to {last}, but its size is {length}")
+        if isinstance(length, Dim) or isinstance(start, Dim) or isinstance(size, Dim):
+            past_end = length - start - size if step == 1 else length - start - (step < 0)
+            inside = (size, past_end, start if step > 0 else start + (size - 1) * step)
+        elif size > 0:
+            inside = (start, start + (size - 1) * step, length - 1 - start, length - 1 - start - (size - 1) * step)
+        else:
+            inside = (size,)
+        if not all(map(assume_not_negative, inside)):
+            raise ShapeError(
+                f"{size} elements from {start} in steps of {step} do not lie in axis {axis} of size {length}"
+            )
     return AVal(sizes, x.dtype)
 
 

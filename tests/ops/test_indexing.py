@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import graphflow as gf
 from graphflow.core.errors import DTypeError, IndexingError, ShapeError, SymbolicDimError, TraceError
+from graphflow.ir.interpreter import evaluate
 from graphflow.testing import check_grad, check_parity
 
 SHAPE = (2, 3, 4, 3)
@@ -144,6 +145,36 @@ def test_symbolic_sizes() -> None:
         ]
 
     check_parity(function, X.astype(np.float32), index, symbolic=True)
+
+
+def test_slices_are_taken_to_lie_inside_symbolic_axes() -> None:
+    graph = gf.Graph()
+    with graph:
+        x = gf.placeholder((None, 3), name="x")
+        rows = {1: x[1:], 4: x[3], 6: x[-6:-2], 5: gf.roll(x, 5, axis=0)}
+        assert x[2:-3].shape == (x.shape[0] - 5, 3)
+    for least, row in rows.items():
+        for size in (least - 1, least):
+            data = np.zeros((size, 3), np.float32)
+            if size < least:
+                with pytest.raises(ShapeError):
+                    evaluate([row._node], {x._node: data})
+    assert evaluate([rows[6]._node], {x._node: np.zeros((6, 3), np.float32)})[0].shape == (4, 3)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_compiled_slices_are_numpys_for_every_size(size: int) -> None:
+    @gf.compile
+    def function(x: Any) -> Any:
+        return x[3:], x[-4:-1], x[::-2]
+
+    data = np.arange(2.0 * size, dtype=np.float32).reshape(size, 2)
+    function(gf.ones((9, 2)))
+    for found, expected in zip(function(gf.tensor(data)), (data[3:], data[-4:-1], data[::-2]), strict=True):
+        np.testing.assert_array_equal(found.numpy(), expected)
+    if size < 4:
+        with pytest.raises(IndexError, match="index 3 is out of range"):
+            gf.compile(lambda x: x[3])(gf.tensor(data))
 
 
 def test_a_bound_that_may_lie_outside_a_symbolic_axis_is_an_error() -> None:
