@@ -28,9 +28,13 @@ def _producer(t: Tensor) -> Producer | None:
     """The op that made t and its operands, or None for a leaf or where no gradient passes."""
     node = t._node
     if node is not None:
+        attrs = node.attrs
+        if node.op.name == "tuple_get":  # one of several results: the rule of the op that has them takes its number
+            attrs = {**node.inputs[0].attrs, "_index": attrs["index"]}
+            node = node.inputs[0]
         if node.stop or node.op.vjp is None or not node.inputs:
             return None
-        return node.op, [Tensor(None, n) for n in node.inputs], node.attrs
+        return node.op, [Tensor(None, n) for n in node.inputs], attrs
     tape = t._tape
     return None if tape is None else (tape.op, tape.args, tape.attrs)
 

@@ -25,7 +25,7 @@ from graphflow.codegen.jit import compile_units
 from graphflow.core.dims import Dim, bind_sizes
 from graphflow.core.dims import evaluate as evaluate_size
 from graphflow.core.errors import FeedError, IndexingError, at_line
-from graphflow.ir.graph import Graph, Node
+from graphflow.ir.graph import Graph, Node, has_effect
 from graphflow.ir.interpreter import check_assumptions, evaluate
 from graphflow.runtime import gang
 from graphflow.runtime.binding import bind_unit
@@ -57,7 +57,7 @@ class Interpreted:
     def __init__(self, graph: Graph, inputs: Sequence[Node]) -> None:
         self.graph = graph
         self.inputs = list(inputs)
-        effects = [n for n in graph.nodes if n.op.kind == "effect"]  # prints and checks that no output needs
+        effects = [n for n in graph.nodes if has_effect(n)]  # prints and checks that no output needs
         self._fetches = [*graph.outputs, *(n for _, n in graph.updates), *effects]
 
     def run(self, arrays: Sequence[Any], observe: Any = None) -> list[Any]:
