@@ -296,6 +296,20 @@ class Graph:
         return f"<Graph {self.name!r}: {len(self.nodes)} nodes, {len(self.inputs)} inputs, {len(self.outputs)} outputs>"
 
 
+def has_effect(node: Node) -> bool:
+    """Whether a node does something besides giving a value: itself, or in a graph nested in it."""
+    graphs = [node.attrs.values()]
+    if node.op.kind == "effect":
+        return True
+    while graphs:
+        for inner in graphs.pop():
+            if isinstance(inner, Graph):
+                if any(n.op.kind == "effect" for n in inner.nodes):
+                    return True
+                graphs.extend(n.attrs.values() for n in inner.nodes if n.op.kind == "control")
+    return False
+
+
 def ancestors(roots: Iterable[Node]) -> list[Node]:
     """The nodes that ``roots`` need (operands and control dependencies), each after what it needs, in program order."""
     needed: set[int] = set()

@@ -13,7 +13,7 @@ import numpy as np
 from graphflow.core.dims import Dim, bind_sizes, concrete
 from graphflow.core.dims import evaluate as evaluate_size
 from graphflow.core.errors import FeedError, GraphError, ShapeError, at_line
-from graphflow.ir.graph import Graph, Node, ancestors
+from graphflow.ir.graph import Graph, Node, ancestors, has_effect
 
 Array = Any
 
@@ -129,6 +129,14 @@ class Evaluation:
         except (ValueError, IndexError, ArithmeticError) as error:
             raise type(error)(at_line(f"{node.op.name} ({node.name!r}): {error}", node.origin)) from error
         return value if isinstance(value, tuple) or value is None else np.asarray(value)
+
+
+def run_nested(graph: Graph, operands: Sequence[Array], sizes: Mapping[str, int]) -> tuple[Array, ...]:
+    """The outputs of a nested graph (a branch), whose prints and checks happen, too."""
+    evaluation = Evaluation()
+    evaluation.feed(dict(zip(graph.inputs, operands)), sizes)
+    evaluation.run([*graph.outputs, *(n for n in graph.nodes if has_effect(n))])
+    return tuple(evaluation.values[n] for n in graph.outputs)
 
 
 def sizes_of_feeds(feeds: Mapping[Node, Array]) -> dict[str, int]:

@@ -25,4 +25,5 @@ from graphflow.ops import sorting
 from graphflow.ops import random
 from graphflow.ops import composite
 from graphflow.ops import losses
+from graphflow.ops import control
 from graphflow.ops import namespace

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.ir.graph import Graph, Node, copy_node
+from graphflow.ir.graph import Graph, Node, copy_node, has_effect
 from graphflow.ir.interpreter import needed_nodes
 from graphflow.ops import special
 
@@ -65,10 +65,10 @@ def functionalize(
             mapping[node] = mapping[node.inputs[0]]
         elif name != "group":
             inputs = tuple(mapping[i] for i in node.inputs)
-            if node.op.kind == "effect":
+            if has_effect(node):
                 control = (last_effect,) if last_effect is not None else ()
                 last_effect = mapping[node] = out.add(
-                    node.op, inputs, node.attrs, name=node.name, origin=node.origin, control=control
+                    node.op, inputs, node.attrs, name=node.name, origin=node.origin, control=control, stop=node.stop
                 )
             else:
                 mapping[node] = copy_node(out, node, inputs, {})

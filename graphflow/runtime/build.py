@@ -36,7 +36,9 @@ def build(
     if not optimize:
         return make_executable(graph, inputs, native=False)
     optimized = run_passes(graph)
-    return make_executable(optimized, [optimized.find(n.name) for n in inputs], num_threads=num_threads)
+    native = not any(n.op.kind == "control" for n in optimized.nodes)  # branches run on the interpreter so far
+    inputs = [optimized.find(n.name) for n in inputs]
+    return make_executable(optimized, inputs, native=native, num_threads=num_threads)
 
 
 def _check_sizes(graph: Graph, inputs: Sequence[Node]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from graphflow.core.errors import FeedError, SessionError
 from graphflow.core.tree import flatten
-from graphflow.ir.graph import Graph, Node
+from graphflow.ir.graph import Graph, Node, has_effect
 from graphflow.ir.interpreter import needed_nodes
 from graphflow.runtime.build import RUN_LOCK, build
 from graphflow.runtime.executor import Executable
@@ -311,7 +311,7 @@ def _roots(graph: Graph, needed: Sequence[Any]) -> tuple[list[Node], list[Node]]
     values = value_nodes(needed)
     effects = [n for n in needed if isinstance(n, Node) and n.aval is None]
     if any(n in graph.outputs for n in values):  # an output of a traced function: what the function does, is done
-        effects += [n for n in graph.nodes if n.op.kind == "effect" and n not in effects and n not in values]
+        effects += [n for n in graph.nodes if has_effect(n) and n not in effects and n not in values]
     return values, effects
 
 

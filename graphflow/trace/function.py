@@ -16,7 +16,7 @@ from graphflow.core.dims import Dim, Shape, bind_sizes, evaluate, shape_str
 from graphflow.core.dtypes import as_dtype
 from graphflow.core.errors import GraphError
 from graphflow.core.tree import flatten, unflatten
-from graphflow.ir.graph import Graph, Node
+from graphflow.ir.graph import Graph, Node, has_effect
 from graphflow.tensor import Tensor, as_tensor
 from graphflow.trace.derivative import PureProgram
 from graphflow.trace.recorder import ConsumedGradient, FunctionRecorder
@@ -112,7 +112,7 @@ class TracedFunction:
             for i, t in enumerate(self._input_tensors)
             if t.grad is not None and (i, t.grad._node) not in self._argument_grads
         ]
-        self.effects = [n for n in self.graph.nodes if n.op.kind == "effect"]
+        self.effects = [n for n in self.graph.nodes if has_effect(n)]
         trains = any(n.op.name == "variable_assign" and n.attrs["variable"].trainable for n in self.effects)
         symbolic = [t for t in self.results if isinstance(t, Tensor) and t._node is not None]
         self._differentiable = (

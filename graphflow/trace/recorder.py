@@ -21,6 +21,8 @@ from graphflow.tensor import Tensor
 class Recorder:
     """Records into one graph."""
 
+    by_hand = True  # whether users build this graph, and may add placeholders
+
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         graph._recorder = self
@@ -49,7 +51,7 @@ class Recorder:
                 raise
             raise type(error)(at_line(f"{op.name}: {error.args[0]}", origin)) from None
         if type(node.aval) is tuple:
-            return tuple(self._wrap(self._part(node, i), args) for i in range(len(node.aval)))
+            return tuple(self._wrap(self._part(node, i), args, op) for i in range(len(node.aval)))
         if config.get("check_numerics") and op.kind not in ("view", "source", "effect") and node.aval.dtype.is_float:
             node = self.graph.add(
                 special.CHECK_NUMERICS, (node,), {"label": node.name, "origin": origin}, origin=origin, stop=stop
@@ -59,9 +61,10 @@ class Recorder:
     def _part(self, node: Node, index: int) -> Node:
         return self.graph.add(special.TUPLE_GET, (node,), {"index": index}, origin=node.origin, stop=node.stop)
 
-    def _wrap(self, node: Node, args: tuple[Any, ...] = ()) -> Tensor:
+    def _wrap(self, node: Node, args: tuple[Any, ...], op: Op | None = None) -> Tensor:
+        """The symbolic tensor of a node; ``op`` is the one whose result it is, if that has several."""
         out = Tensor(None, node)
-        if not node.stop and node.op.vjp is not None:
+        if not node.stop and (op or node.op).vjp is not None:
             out.requires_grad = any(a.requires_grad for a in args)
         return out
 
@@ -247,6 +250,8 @@ class ConsumedGradient:
 
 class FunctionRecorder(Recorder):
     """Records one call of a Python function; reads and assignments follow Python's order."""
+
+    by_hand = False
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)

@@ -55,7 +55,7 @@ def reset_default_graph() -> None:
 def _hand_recorder(what: str) -> Recorder:
     """The recorder of the default graph. Raises TraceError inside a traced function."""
     recorder: Recorder = get_default_graph().recorder
-    if isinstance(recorder, FunctionRecorder) and dispatch.state.recorder is recorder:
+    if not recorder.by_hand and dispatch.state.recorder is recorder:
         raise TraceError(
             at_line(f"{what} inside a traced function; make it an argument of the function", user_origin())
         )

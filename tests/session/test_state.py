@@ -165,8 +165,6 @@ def test_29_a_random_op_has_one_value_in_a_run_and_another_in_the_next() -> None
 
 
 def test_30_cond_runs_only_the_taken_branch(capfd: pytest.CaptureFixture[str]) -> None:
-    if not hasattr(gf, "cond"):
-        pytest.skip("gf.cond is not there yet")
     with gf.Graph() as graph:
         x = gf.placeholder((), name="x")
         y = gf.cond(x > 0, lambda v: gf.print(v, "positive") * 2, lambda v: gf.print(v, "negative") * 3, x)
