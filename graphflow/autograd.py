@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from graphflow.core import dispatch
+from graphflow.core import config, dispatch
 from graphflow.core.dims import Dim
 from graphflow.core.errors import GradientError, at_line, user_origin
 from graphflow.core.op import Op
@@ -117,6 +117,8 @@ def _accumulate(grads: dict[int, Any], t: Tensor, g: Tensor) -> None:
 
 def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
     """Accumulate gradients into ``.grad`` of the leaves of ``root`` (see Tensor.backward)."""
+    from graphflow.ops.creation import ones_like
+
     if not root.dtype.is_float:
         raise GradientError(at_line(f"backward needs a floating-point tensor, this is {root.dtype}", user_origin()))
     if root._node is not None and dispatch.state.recorder is None:
@@ -143,21 +145,25 @@ def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False, cre
             )
         )
     seed = _seed(root, gradient)
+    found = None
+    if root._node is None and config.current.native and not create_graph and dispatch.state.recorder is None:
+        from graphflow.runtime.tape import backward as native_backward
+
+        found = native_backward(root, seed)
     with dispatch.enable_grad() if create_graph else dispatch.no_grad():
-        kept = sweep([root], [seed], None)
-        for t, g in kept.values():
+        if found is None:
+            found = sweep([root], [ones_like(root) if seed is None else seed], None).values()
+        for t, g in found:
             leaf = _leaf_of(t)
-            if leaf is None:
-                continue
-            have = leaf.grad
-            leaf.grad = g if have is None else have + g
+            if leaf is not None:
+                have = leaf.grad
+                leaf.grad = g if have is None else have + g
     if root._node is None and not (retain_graph or create_graph):
         root._tape = _FREED
 
 
-def _seed(root: Tensor, gradient: Any) -> Tensor:
-    from graphflow.ops.creation import ones_like
-
+def _seed(root: Tensor, gradient: Any) -> Tensor | None:
+    """The weights of the root's elements; None for a single element of weight 1."""
     if gradient is not None:
         seed = as_tensor(gradient, root.dtype)
         if seed.shape != root.shape:
@@ -172,7 +178,7 @@ def _seed(root: Tensor, gradient: Any) -> Tensor:
                     user_origin(),
                 )
             )
-    return ones_like(root)
+    return None
 
 
 def _leaf_of(t: Tensor) -> Any:

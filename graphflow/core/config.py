@@ -16,6 +16,7 @@ _DEFAULTS: dict[str, Any] = {
     "optimize": True,  # run the graph passes
     "verify": os.environ.get("GRAPHFLOW_VERIFY", "1") not in ("", "0"),  # verify the graph after each pass
     "disabled_passes": (),  # names from gf.passes.names()
+    "native_after": int(os.environ.get("GRAPHFLOW_NATIVE_AFTER", "8")),  # eager calls before native code; -1: never
 }
 _CHOICES = {"mode": ("compiled", "eager")}
 _COMPILED_IN = ("check_numerics", "optimize", "disabled_passes")  # what a compiled program depends on
@@ -28,10 +29,11 @@ class _Settings(threading.local):
     def set(self, values: dict[str, Any]) -> None:
         self.values = values
         self.eager = values["mode"] == "eager"
+        self.native = values["native_after"] >= 0 and values["optimize"]  # whether eager code may get native code
         self.key = tuple(tuple(v) if isinstance(v, list) else v for v in (values[name] for name in _COMPILED_IN))
 
 
-current = _Settings()  # this thread's; callers in a hurry read ``current.eager`` and ``current.key``
+current = _Settings()  # this thread's; callers in a hurry read its attributes
 
 
 def get(name: str) -> Any:
@@ -45,6 +47,7 @@ def config(**settings: Any) -> Iterator[None]:
 
     ``mode="eager"`` runs compiled functions eagerly; ``check_numerics=True`` reports the first NaN or infinity with
     the line that made it; ``optimize=False`` skips the graph passes; ``disabled_passes=("fold",)`` skips some.
+    ``native_after`` is how often eager code does something before native code is made for it (0: at once, -1: never).
     Raises ValueError for a setting or a value that does not exist.
 
     >>> import graphflow as gf

@@ -15,6 +15,7 @@ from graphflow.ops.composite import log_softmax
 from graphflow.ops.creation import beside, iota
 from graphflow.ops.define import cast, promote, public
 from graphflow.ops.elementwise import abs, relu, square, where
+from graphflow.ops.fused import fused
 from graphflow.ops.mathematical import exp, log, logaddexp
 from graphflow.ops.movement import expand_dims, reshape
 from graphflow.ops.reduce import SUM, _reduce, count_along, floating, mean, result_dtype, sum
@@ -168,6 +169,7 @@ def _at_label(labels: Tensor, axis: int, classes: Any) -> Tensor:
 
 
 @public
+@fused("batch", "input", "target", recheck=True)
 def cross_entropy(
     input: Any,
     target: Any,

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from graphflow.autograd import sweep
-from graphflow.core import dispatch
+from graphflow.core import config, dispatch
 from graphflow.core.errors import GradientError, ShapeError, at_line, user_origin
 from graphflow.ops.creation import ones_like
 from graphflow.ops.define import FUNCTIONS, cast
 from graphflow.optim import checkpoint
 from graphflow.optim.hyperparameters import Hyperparameters
+from graphflow.optim.native import NativeSteps
 from graphflow.optim.slots import Slots, new_counters, new_slot
 from graphflow.tensor import Operators, Tensor
 from graphflow.variable import Variable
@@ -48,6 +49,7 @@ class Optimizer:
         self.state: dict[Variable, Slots] = {}
         self.param_groups: list[Group] = []
         self._takes_all = params is None
+        self._native_steps = NativeSteps()
         self._replaced = 0
         for group in _as_groups(params):
             self.add_param_group(group)
@@ -174,6 +176,8 @@ class Optimizer:
         for p, g in grads.items():  # before anything changes
             if g.shape != p.shape:
                 raise ShapeError(f"the gradient of {p.name!r} has shape {g.shape}, the variable {p.shape}")
+        if recorder is None and config.current.native and grads and self._native_steps.take(self, grads):
+            return None
         assigned: list[Any] = []
         with dispatch.no_grad():
             for group in self.param_groups:
