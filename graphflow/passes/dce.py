@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphflow.ir.graph import Graph, Node
+from graphflow.ir.graph import Graph, Node, has_effect
 from graphflow.passes.edit import set_nodes
 
 
@@ -22,9 +22,4 @@ def run(graph: Graph, seen: set[Node]) -> bool:
 
 def is_rooted(node: Node) -> bool:
     """Whether a node stays although nothing uses it."""
-    if node.op.kind == "effect" or node.op.name == "placeholder":
-        return True
-    return node.op.kind == "control" and any(
-        isinstance(inner, Graph) and (inner.updates or any(is_rooted(n) for n in inner.nodes if n.op.kind != "source"))
-        for inner in node.attrs.values()
-    )
+    return node.op.name == "placeholder" or has_effect(node)

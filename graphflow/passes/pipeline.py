@@ -14,7 +14,7 @@ from graphflow.ir.graph import Graph, Node
 from graphflow.ir.verify import Verified, verify
 from graphflow.passes import broadcast, cse, dce, fold, unify
 from graphflow.passes.algebra import ALGEBRA
-from graphflow.passes.edit import copy_graph
+from graphflow.passes.edit import Edit, copy_graph
 from graphflow.passes.stabilize import STABILIZE
 from graphflow.passes.views import VIEWS
 
@@ -75,6 +75,7 @@ def optimize(
 
 
 def _run(chosen: list[Pass], graph: Graph, observe: Callable[[str, Graph], None] | None) -> None:
+    _run_nested(chosen, graph)
     seen: dict[str, set[Node]] = {p.name: set() for p in chosen}
     verified = Verified() if config.get("verify") else None
     for _ in range(MAX_ROUNDS):
@@ -88,6 +89,25 @@ def _run(chosen: list[Pass], graph: Graph, observe: Callable[[str, Graph], None]
                     observe(each.name, graph)
         if not changed:
             return
+
+
+def _run_nested(chosen: list[Pass], graph: Graph) -> None:
+    """Optimise the branches and bodies of control ops (as deep as the user's code nests them)."""
+    edit = Edit(graph)
+    done: dict[Graph, Graph] = {}
+    for node in edit.walk():
+        nested = [v for v in node.attrs.values() if isinstance(v, Graph)]
+        if not nested:
+            continue
+        for inner in nested:
+            if inner not in done:
+                done[inner] = copy_graph(inner)[0]
+                _run(chosen, done[inner], None)
+        node = edit.clone(node, node.inputs)
+        node.attrs = {k: done[v] if isinstance(v, Graph) else v for k, v in node.attrs.items()}
+        edit.nodes.append(node)
+        edit.replace(node)
+    edit.commit()
 
 
 def _unused(graph: Graph) -> list[Node]:

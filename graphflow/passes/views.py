@@ -108,6 +108,7 @@ def _transposed_product(m: Match) -> Node | None:
 
 VIEWS = Rules(
     ("stop_gradient(x)", "x"),  # gradients were taken when the graph was recorded
+    ("identity(x)", "x"),
     ("reshape(x)", _unmoved),
     ("broadcast_to(x)", _unmoved),
     ("cast(x)", _unmoved),

@@ -97,6 +97,17 @@ def test_names_and_lines_of_what_was_replaced_are_kept() -> None:
     assert log.origin is not None and log.origin.file == __file__
 
 
+def test_branches_are_optimized_too() -> None:
+    true = lambda v: gf.log(v * 1.0 + 1.0)
+    graph = record(lambda x: gf.cond(gf.sum(x) > 0.0, true, lambda v: gf.negative(-v), x), "float32[n, 3]")
+    optimized = graph.optimize()
+    (cond,) = (n for n in optimized.nodes if n.op.name == "cond")
+    assert [n.op.name for n in cond.attrs["true"].nodes] == ["placeholder", "log1p"]
+    assert [n.op.name for n in cond.attrs["false"].nodes] == ["placeholder"]
+    assert_same_values(graph, optimized, exact=False, special=False)
+    assert Graph.from_text(optimized.to_text()).to_text() == optimized.to_text()
+
+
 def broken(kind: str) -> Pass:
     """A pass with a mistake, which only the verifier can catch."""
 
