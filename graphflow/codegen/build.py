@@ -6,12 +6,12 @@ Nothing here imports LLVM until a unit must be compiled.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from graphflow.codegen.contract import ContractPlan, can_generate, emit_contract
 from graphflow.codegen.jit import Unit
-from graphflow.codegen.loops import LoopPlan
+from graphflow.codegen.loops import LoopPlan, Work
 from graphflow.core.dims import Dim, Size, evaluate
 from graphflow.schedule.kernels import (
     Access,
@@ -29,43 +29,24 @@ from graphflow.schedule.kernels import (
     Store,
 )
 
-CHUNK_COST = 40_000.0  # additions' worth of work in one chunk: several microseconds, far above a barrier's cost
-MAX_CHUNKS = 64
-
 
 @dataclass
 class Instruction:
-    """One call of a native kernel. ``sizes`` are evaluated for each set of symbolic sizes and follow the buffer ids."""
+    """One call of a native kernel.
+
+    Its arguments are the numbers of its buffers, its symbolic ``sizes``, and what the plan adds for these sizes.
+    """
 
     kernel: Any
     unit: Unit
     buffers: list[Buffer]
     sizes: list[Size]
-    plan: Any = None
-    extra: list[int] = field(default_factory=list)
+    plan: Any
 
-    def arguments(self, ids: Mapping[Buffer, int], sizes: Mapping[str, int]) -> tuple[list[int], int]:
-        """The i64 arguments, and the number of chunks, for concrete symbolic sizes."""
-        numbers = [ids[b] for b in self.buffers] + [evaluate(s, sizes) for s in self.sizes]
-        if isinstance(self.plan, LoopPlan):
-            units = evaluate(self.plan.units(), sizes)
-            points = evaluate(self.plan.points(), sizes)
-            grain, chunks = chunking(units, points * self.plan.cost())
-            return [*numbers, grain, units], chunks
-        return self.plan.arguments(numbers, sizes)  # type: ignore[no-any-return]
-
-    def scratch_bytes(self, sizes: Mapping[str, int]) -> int:
-        """Bytes of scratch memory that each thread needs."""
-        return self.plan.scratch_bytes(sizes) if isinstance(self.plan, ContractPlan) else 0
-
-
-def chunking(units: int, cost: float) -> tuple[int, int]:
-    """Units per chunk and the number of chunks. Depends on the work alone, never on the number of threads."""
-    if units <= 0:
-        return 1, 0
-    chunks = int(min(units, MAX_CHUNKS, max(1.0, cost / CHUNK_COST)))
-    grain = -(-units // chunks)
-    return grain, -(-units // grain)
+    def call(self, numbers: Mapping[Buffer, int], sizes: Mapping[str, int]) -> tuple[list[int], Work]:
+        """The i64 arguments and the amount of work for concrete symbolic sizes."""
+        work: Work = self.plan.work(sizes)
+        return [numbers[b] for b in self.buffers] + [evaluate(s, sizes) for s in self.sizes] + work.arguments, work
 
 
 class LibraryPlan:
@@ -75,13 +56,13 @@ class LibraryPlan:
         self.kernel = kernel
         self.node = node
 
-    def arguments(self, numbers: list[int], sizes: Mapping[str, int]) -> tuple[list[int], int]:
+    def work(self, sizes: Mapping[str, int]) -> Work:
         from graphflow_kernels.cpu.library import chunks
 
         call = self.kernel.nodes[0]  # its operands may be reshaped views of the buffers
         shapes = [[evaluate(s, sizes) for s in n.aval.shape] for n in (*call.inputs, call)]
         flat = [n for shape in shapes for n in shape]
-        return [*numbers, self.node + 1, *flat], chunks(self.kernel.name, shapes)
+        return Work(chunks(self.kernel.name, shapes), [self.node + 1, *flat])
 
 
 def build(kernels: list[Kernel], status: Buffer, numbers: Mapping[Any, int]) -> list[Any]:
@@ -119,8 +100,8 @@ def _contract(kernel: ContractKernel) -> Instruction:
 
         emit_contract(plan, module, symbol, host())
 
-    arguments = plan.arguments_of
-    return Instruction(kernel, Unit(plan.key, emit, _name(kernel)), arguments.buffers, arguments.sizes, plan)
+    unit = Unit(plan.key, emit, _name(kernel))
+    return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)
 
 
 def _library(kernel: LibraryKernel, status: Buffer, node: int) -> Instruction:

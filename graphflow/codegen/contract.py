@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
-from graphflow.codegen.loops import Arguments, LoopPlan
+from graphflow.codegen.loops import Arguments, LoopPlan, Work
 from graphflow.core.dims import Dim, Size, evaluate, product
 from graphflow.schedule.kernels import ContractKernel, Product
 
@@ -22,19 +23,19 @@ class ContractPlan:
 
     def __init__(self, kernel: ContractKernel) -> None:
         self.kernel = kernel
-        self.arguments_of = Arguments()
+        self.arguments = Arguments()
         batch = len(kernel.batch)
         self.m_axis, self.n_axis = batch, batch + 1
         a, b = kernel.a.strides, kernel.b.strides
         self.sizes: dict[str, Size] = {"m": kernel.m, "n": kernel.n, "k": kernel.k}
         self.sizes |= {"a_row": a[batch], "a_col": a[batch + 2], "b_row": b[batch + 2], "b_col": b[batch + 1]}
         self.batch_strides = {"a": a[:batch], "b": b[:batch]}
-        self.epilogue = LoopPlan(kernel.epilogue, arguments=self.arguments_of)
+        self.epilogue = LoopPlan(kernel.epilogue, arguments=self.arguments)
         self.text = self._text()
         self.key = hashlib.sha256(self.text.encode()).hexdigest()[:40]
 
     def _text(self) -> str:
-        arg, kernel = self.arguments_of, self.kernel
+        arg, kernel = self.arguments, self.kernel
         lines = [" ".join(f"{name}={arg.size(size)}" for name, size in self.sizes.items())]
         lines.append(f"batch {' '.join(arg.size(s) for s in kernel.batch)}")
         for name, access in (("a", kernel.a), ("b", kernel.b)):
@@ -43,6 +44,7 @@ class ContractPlan:
             lines.append(f"{name} {access.buffer.dtype} b{arg.buffer(access.buffer)}[{strides}]{offset}")
         return f"contract {kernel.dtype}\n" + "\n".join(lines) + "\n" + self.epilogue.text
 
+    @cached_property
     def gemm(self) -> Any:
         """The generator's description of the product; sizes that are symbolic are left open."""
         from graphflow_kernels.cpu.gemm_plan import Gemm, Layout
@@ -53,16 +55,10 @@ class ContractPlan:
         b = Layout(self.kernel.b.buffer.dtype.name, known["b_row"], known["b_col"])
         return Gemm(host(), known["m"], known["n"], known["k"], a, b)
 
-    def arguments(self, numbers: list[int], sizes: Mapping[str, int]) -> tuple[list[int], int]:
-        """The i64 arguments for concrete sizes, and the number of chunks."""
-        return numbers, self._plan(sizes).nchunks
-
-    def scratch_bytes(self, sizes: Mapping[str, int]) -> int:
-        return int(self._plan(sizes).scratch_bytes)
-
-    def _plan(self, sizes: Mapping[str, int]) -> Any:
+    def work(self, sizes: Mapping[str, int]) -> Work:
         batch = evaluate(product(self.kernel.batch), sizes)
-        return self.gemm().plan(batch, *(evaluate(self.sizes[name], sizes) for name in "mnk"))
+        plan = self.gemm.plan(batch, *(evaluate(self.sizes[name], sizes) for name in "mnk"))
+        return Work(plan.nchunks, [], plan.scratch_bytes)
 
 
 def can_generate(kernel: ContractKernel) -> bool:
@@ -98,7 +94,7 @@ def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> 
                 stride = plan.batch_strides[name][axis]
                 if stride != 0:
                     index = builder.add(index, builder.mul(number, emitter.size(stride)))
-            base = frame.pointers[plan.arguments_of.buffers.index(access.buffer)]
+            base = frame.pointers[plan.arguments.buffers.index(access.buffer)]
             return sb.address(base, index, access.buffer.dtype.name)
 
         return place
@@ -112,8 +108,5 @@ def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> 
             emitter._store(store, point)
 
     run_time = {name: emitter.size(size) for name, size in plan.sizes.items() if isinstance(size, Dim)}
-    description = plan.gemm()
-    gemm.emit(
-        description, builder, pointer("a"), pointer("b"), frame.begin, frame.end, frame.scratch, epilogue, run_time
-    )
+    gemm.emit(plan.gemm, builder, pointer("a"), pointer("b"), frame.begin, frame.end, frame.scratch, epilogue, run_time)
     builder.ret_void()

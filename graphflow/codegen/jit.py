@@ -32,8 +32,8 @@ _SMALLEST_PART = 8_000
 class Unit:
     """One kernel to compile: `key` is the hash of its content (hexadecimal), `name` what error messages call it.
 
-    ``emit(module, symbol)`` defines the function `symbol`, with the kernel ABI, in an ``llvmlite.ir.Module`` that is empty
-    but for other units of its family.
+    ``emit(module, symbol)`` defines the function `symbol`, with the kernel ABI, in an ``llvmlite.ir.Module`` that is
+    empty but for other units of its family.
     """
 
     key: str

@@ -14,12 +14,13 @@ several passes; values are recomputed or loaded again in each pass that wants th
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from graphflow.core.dims import Dim, Size, product
+from graphflow.core.dims import Dim, Size, evaluate, product
 from graphflow.core.dtypes import DType
 from graphflow.schedule.kernels import (
     Access,
@@ -35,6 +36,18 @@ from graphflow.schedule.kernels import (
 
 MAP_BLOCK = 4096  # elements of a map's innermost axis in one unit
 COLUMN_BLOCK = 64  # columns in one unit
+
+
+CHUNK_COST = 40_000.0  # additions' worth of work in one chunk: several microseconds, far above a barrier's cost
+MAX_CHUNKS = 64
+
+
+class Work(NamedTuple):
+    """What one call of a kernel amounts to for concrete sizes: chunks, further arguments, scratch memory a thread."""
+
+    nchunks: int
+    arguments: list[int]
+    scratch_bytes: int = 0
 
 
 class Arguments:
@@ -198,6 +211,15 @@ class LoopPlan:
         for value in self.kernel.body:
             total += value.op.cost if isinstance(value, Compute) else 1.0 if not isinstance(value, Const) else 0.0
         return total + len(self.kernel.stores)
+
+    def work(self, sizes: Mapping[str, int]) -> Work:
+        """Chunks of a number of units that depends on the work alone, never on the number of threads."""
+        units = evaluate(self.units(), sizes)
+        if units <= 0:
+            return Work(0, [1, 0])
+        cost = evaluate(self.points(), sizes) * self.cost()
+        grain = -(-units // int(min(units, MAX_CHUNKS, max(1.0, cost / CHUNK_COST))))
+        return Work(-(-units // grain), [grain, units])
 
     # -- text -------------------------------------------------------------------------------------------------------
     def _text(self) -> str:

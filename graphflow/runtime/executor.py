@@ -101,14 +101,14 @@ class Plan:
             if not stopped and any(b.kind == "variable" for b in step.kernel.writes()):
                 calls.append((None, Call(bind, [0], 1, BARRIER | STOP)))  # before the first variable is overwritten
                 stopped = True
-            arguments, chunks = step.arguments(ids, sizes)
-            self.scratch_bytes = max(self.scratch_bytes, step.scratch_bytes(sizes))
-            if chunks:
+            arguments, work = step.call(ids, sizes)
+            self.scratch_bytes = max(self.scratch_bytes, work.scratch_bytes)
+            if work.nchunks:
                 before = calls[-1][1] if calls else None
-                alone = before is not None and before.nchunks == chunks == 1 and not before.flags & STOP
-                call = Call(owner.addresses[step.unit.key], arguments, chunks, 0 if alone else BARRIER)
+                alone = before is not None and before.nchunks == work.nchunks == 1 and not before.flags & STOP
+                call = Call(owner.addresses[step.unit.key], arguments, work.nchunks, 0 if alone else BARRIER)
                 calls.append((step.kernel, call))
-                self.parallel |= chunks > 1
+                self.parallel |= work.nchunks > 1
             stopped = stopped and not _can_fail(step.kernel)
         self._close(calls)
         self.binding = self.segments[0].program.args[0]
@@ -137,7 +137,8 @@ class Native:
         numbers = {n: i for i, n in enumerate(self.program.nodes)}
         self.instructions = build(self.program.kernels, self.program.buffers[0], numbers)
         self.bind = bind_unit()
-        units = [self.bind, *(s.unit for s in self.instructions if isinstance(s, Instruction))]
+        units = [self.bind, *gang.units(num_threads or gang.get_num_threads())]
+        units += [s.unit for s in self.instructions if isinstance(s, Instruction)]
         self.addresses = compile_units(units)
         self.compile_seconds = time.perf_counter() - started
         self._plans: dict[tuple[int, ...], Plan] = {}
