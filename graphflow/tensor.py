@@ -13,7 +13,7 @@ import numpy as np
 
 from graphflow.core import dispatch
 from graphflow.core.aval import AVal
-from graphflow.core.dims import Shape, product
+from graphflow.core.dims import Dim, Shape, product
 from graphflow.core.dtypes import DType, as_dtype, bool_, default_float, default_int, scalar_result_type
 from graphflow.core.errors import GradientError, ImmutableError, TraceError, at_line, user_origin
 from graphflow.core.op import Op
@@ -380,6 +380,10 @@ def as_tensor(value: Any, dtype: DType | None = None, like: DType | None = None)
     if isinstance(value, Operators):
         read = value.read()  # type: ignore[attr-defined]
         return read if dtype is None or read.dtype is dtype else read.astype(dtype)  # type: ignore[no-any-return]
+    if kind is Dim:
+        from graphflow.ops.special import size_of
+
+        return size_of(value, dtype or (scalar_result_type(like, 1) if like is not None else default_int))
     if kind is float or kind is int or kind is bool:
         target = dtype or (scalar_result_type(like, value) if like is not None else as_dtype(kind))
         return Tensor(_number(value, target))

@@ -134,6 +134,8 @@ class Dim:
     __le__ = __gt__ = __ge__ = __lt__
 
     def __truediv__(self, other: Any) -> Any:
+        if not isinstance(other, (int, float, Dim)):
+            return NotImplemented  # a tensor takes it from here
         raise self._needs_number("true division")
 
     __rtruediv__ = __truediv__

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from graphflow.core import dispatch
 from graphflow.core.aval import AVal
-from graphflow.core.dims import broadcast_shapes
+from graphflow.core.dims import Dim, broadcast_shapes
 from graphflow.core.dispatch import apply
 from graphflow.core.dtypes import DType, bool_, default_float, promote_types
 from graphflow.core.errors import DTypeError, at_line, user_origin
@@ -141,15 +142,18 @@ _FRONTS: dict[int, Callable[[Op], Callable[..., Tensor]]] = {1: _unary, 2: _bina
 
 
 def _operand(value: Any) -> bool:
-    return isinstance(value, (Operators, int, float, np.ndarray, np.generic, list, tuple))
+    return isinstance(value, (Operators, int, float, np.ndarray, np.generic, list, tuple, Dim))
 
 
 def promote(*values: Any) -> tuple[Tensor, ...]:
-    """The operands as tensors of their common dtype; Python numbers take the tensors' dtype where it can hold them."""
+    """The operands as tensors of their common dtype; Python numbers take the tensors' dtype where it can hold them.
+
+    A symbolic size counts as a Python number.
+    """
     dtype: DType | None = None
     tensors: list[Any] = []
     for v in values:
-        if isinstance(v, (bool, int, float)) and not isinstance(v, np.generic):
+        if isinstance(v, (bool, int, float, Dim)) and not isinstance(v, np.generic):
             tensors.append(v)
             continue
         t = as_tensor(v)
@@ -161,6 +165,10 @@ def promote(*values: Any) -> tuple[Tensor, ...]:
         for t in tensors[1:]:
             dtype = promote_types(dtype, t.dtype)
     else:
+        symbolic = [t for t in tensors if type(t) is Tensor and t._node is not None]
+        if any(isinstance(t, Dim) for t in tensors):  # sizes are read in the graph of the tensors they meet
+            with dispatch.recording(dispatch.current(tuple(symbolic))):
+                tensors = [as_tensor(t, like=dtype) if isinstance(t, Dim) else t for t in tensors]
         tensors = [t if isinstance(t, Tensor) else as_tensor(t, like=dtype) for t in tensors]
         for t in tensors:
             dtype = promote_types(dtype, t.dtype)

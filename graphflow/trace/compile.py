@@ -164,7 +164,7 @@ class CompiledFunction:
                 trace = self._record(signature, leaves, open_shapes, names)
                 problem = trace.misfit(shapes)
             except (SymbolicDimError, ShapeError) as error:
-                problem = str(error).partition("\n")[0]
+                problem = str(error).partition("\n")[0].partition(";")[0]
                 if isinstance(error, SymbolicDimError):
                     family.static = problem
             if problem is not None:
