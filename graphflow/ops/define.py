@@ -152,9 +152,11 @@ def promote(*values: Any) -> tuple[Tensor, ...]:
     """
     dtype: DType | None = None
     tensors: list[Any] = []
+    has_size = False
     for v in values:
         if isinstance(v, (bool, int, float, Dim)) and not isinstance(v, np.generic):
             tensors.append(v)
+            has_size = has_size or type(v) is Dim
             continue
         t = as_tensor(v)
         tensors.append(t)
@@ -165,9 +167,8 @@ def promote(*values: Any) -> tuple[Tensor, ...]:
         for t in tensors[1:]:
             dtype = promote_types(dtype, t.dtype)
     else:
-        symbolic = [t for t in tensors if type(t) is Tensor and t._node is not None]
-        if any(isinstance(t, Dim) for t in tensors):  # sizes are read in the graph of the tensors they meet
-            with dispatch.recording(dispatch.current(tuple(symbolic))):
+        if has_size:  # sizes are read in the graph of the tensors they meet
+            with dispatch.recording(dispatch.current(tuple(t for t in tensors if type(t) is Tensor))):
                 tensors = [as_tensor(t, like=dtype) if isinstance(t, Dim) else t for t in tensors]
         tensors = [t if isinstance(t, Tensor) else as_tensor(t, like=dtype) for t in tensors]
         for t in tensors:
