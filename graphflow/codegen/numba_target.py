@@ -17,6 +17,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import codegen, compiler, cpu, dispatcher, target_extension, types, typing
+from numba.core.bytecode import get_function_object
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 from numba.core.imputils import builtin_registry as lowering_registry
@@ -240,6 +241,7 @@ def _full_context() -> Any:
 @global_compiler_lock
 def lower_python(symbol: str, pyfunc: Callable[..., None]) -> list[str]:
     """Lower a kernel written in Python; the modules, as LLVM assembly, that it and what it calls are made of."""
+    pyfunc = get_function_object(pyfunc)  # which may be made only now, before the contexts look for new intrinsics
     context = _full_context()
     flags = _flags()
     flags.nrt = True  # arrays are made of parts that count references

@@ -17,15 +17,15 @@ split depends on sizes alone and each element is computed in one fixed order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-Kernel = Callable[[int, int, int, int, int], None]
+Function = Callable[[int, int, int, int, int], None]
 Params = Mapping[str, Any]
 
-KERNELS: dict[str, Callable[[Sequence[str], Params], Kernel]] = {}
+KERNELS: dict[str, Callable[[Sequence[str], Params], LazyKernel]] = {}
 
 GRAIN = 32768  # elements read or written that are worth a chunk
 MOST = 64  # chunks
@@ -114,17 +114,35 @@ def _element(dtype: str) -> Element:
     return Element(load, store, getattr(np, name))
 
 
+class LazyKernel:
+    """A kernel whose function is made when it is compiled: where its code is found in a cache, Numba is not imported.
+
+    ``__numba__`` is how Numba finds the Python function of an object that it is given in place of one.
+    """
+
+    __numba__ = "function"
+
+    def __init__(self, make: Callable[..., Any], name: str, dtypes: Sequence[str], params: Params) -> None:
+        self._made_of = make, name, dtypes, params
+        self.__name__ = name
+
+    @cached_property
+    def function(self) -> Function:
+        make, *arguments = self._made_of
+        return make(*arguments)  # type: ignore[no-any-return]
+
+
 def _kernel(*names: str) -> Callable[[Any], Any]:
     def add(make: Any) -> Any:
         for name in names:
-            KERNELS[name] = partial(make, name)
+            KERNELS[name] = partial(LazyKernel, make, name)
         return make
 
     return add
 
 
 @_kernel("scatter_set", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
-def _scatter(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
+def _scatter(name: str, dtypes: Sequence[str], params: Params) -> Function:
     """A chunk owns some rows of the result and applies the updates that fall into them, in order."""
     at, (load, store, number) = _pointer(), _element(dtypes[0])
     axis, rank, index_rank = params["axis"], params["rank"], params["index_rank"]
@@ -175,7 +193,7 @@ def _scatter(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
 
 
 @_kernel("cumsum", "cumprod")
-def _cumulative(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
+def _cumulative(name: str, dtypes: Sequence[str], params: Params) -> Function:
     """A chunk owns some lines along the axis; neighbouring lines go in step, so that memory is read in order."""
     at, (load, store, number) = _pointer(), _element(dtypes[0])
     axis, rank = params["axis"], params["rank"]
@@ -209,7 +227,7 @@ def _cumulative(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
 
 
 @_kernel("searchsorted")
-def _searchsorted(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
+def _searchsorted(name: str, dtypes: Sequence[str], params: Params) -> Function:
     """Binary search of each value in a sorted vector; NaN counts as greater than everything."""
     at, load = _pointer(), _element(dtypes[0]).load
     rank, right = params["rank"], params["right"]
@@ -241,7 +259,7 @@ def _searchsorted(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
 
 
 @_kernel("argsort")
-def _argsort(name: str, dtypes: Sequence[str], params: Params) -> Kernel:
+def _argsort(name: str, dtypes: Sequence[str], params: Params) -> Function:
     """Heapsort of the positions in each row by (value, position), which makes it stable without more memory.
 
     NaN counts as greater than everything.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -179,3 +181,16 @@ def test_kernels_report_an_index_out_of_range() -> None:
     out, status, _ = call_kernel("scatter_add", [np.zeros(3), np.array([0, 9]), np.ones(2)], {"axis": 0}, False)
     assert status.tolist() == [7, 9]
     assert out.tolist() == [1.0, 0.0, 1.0]
+
+
+def test_kernels_found_in_the_cache_need_no_numba() -> None:
+    script = """
+import sys, graphflow as gf
+f = gf.compile(lambda x, i: (gf.cumsum(x, 0), x.at[i].add(1.0), gf.argsort(x)))
+f(gf.ones((4, 3)), gf.tensor([1, 1]))
+print("numba" in sys.modules)
+"""
+    runs = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True) for _ in range(2)
+    ]
+    assert runs[1].stdout.strip() == "False"
