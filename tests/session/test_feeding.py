@@ -148,7 +148,7 @@ def test_22_a_key_that_is_no_tensor_is_a_type_error(graph: gf.Graph, key: Any) -
         run(graph, "y", [("x", [[1.0, 2.0]])])
 
 
-@pytest.mark.parametrize("value", [None, "text", ["a"], object(), [[None, 1.0]], np.array(["2020"], "M8[Y]")], ids=repr)
+@pytest.mark.parametrize("value", [None, "text", ["a"], slice(3), [[None, 1.0]], np.array(["2020"], "M8[Y]")], ids=repr)
 def test_22_nor_is_a_value_that_is_no_array(graph: gf.Graph, value: Any) -> None:
     with pytest.raises(TypeError, match="feeding 'x'"):
         run(graph, "y", {"x": value})
