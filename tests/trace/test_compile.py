@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -636,3 +639,28 @@ def test_what_cannot_be_compiled(wrong: Any) -> None:
     else:
         with pytest.raises(TypeError, match="needs a function"):
             gf.compile(wrong)
+
+
+def test_a_symbolic_size_may_be_an_operand() -> None:
+    def f(x: Any) -> Any:
+        n = x.shape[0]
+        return x.sum() / n, x - n, n * x, n / x, gf.maximum(x, n), gf.where(x > 2, x, n), (x.astype(gf.int64) + n) // n
+
+    compiled = gf.compile(f, optimize=False)
+    for n in (3, 5):
+        x = np.arange(1, n + 1, dtype=np.float32)
+        for got, want in zip(compiled(x), f(gf.tensor(x))):
+            assert got.dtype is want.dtype
+            np.testing.assert_array_equal(got.numpy(), want.numpy())
+    assert compiled.cache_info().traces == 1
+    p = gf.placeholder((None,), name="p")  # outside any `with graph:`, too
+    assert gf.Session(optimize=False).run(p.sum() / p.shape[0], {p: [1.0, 2.0, 6.0]}) == 3.0
+
+
+def test_the_mode_comes_from_the_environment() -> None:
+    program = (
+        "import graphflow as gf; f = gf.compile(lambda x: x if bool(x > 0) else -x); print(f(gf.tensor(-2.0)).item())"
+    )
+    env = {**os.environ, "GRAPHFLOW_MODE": "eager"}
+    out = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert out.stdout == "2.0\n"
