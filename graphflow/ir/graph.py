@@ -7,7 +7,7 @@ order with named inputs and outputs. Users append to a graph by computing with i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -274,11 +274,11 @@ class Graph:
 
         return to_dot(self)
 
-    def draw(self, path: str) -> None:
-        """Write the graph as a picture (SVG)."""
+    def draw(self, path: Any, groups: Mapping[Node, str] | None = None) -> None:
+        """Write the graph as a picture (SVG); ``groups`` gives the kernel that a node is part of, to show fusion."""
         from graphflow.ir.export import draw
 
-        draw(self, path)
+        draw(self, path, groups)
 
     def optimize(self, passes: Sequence[str] | None = None) -> Graph:
         """A new, finalized graph that computes the same with less work; ``passes`` names those to run (None: all)."""

@@ -92,7 +92,11 @@ def _run(chosen: list[Pass], graph: Graph, observe: Callable[[str, Graph], None]
 
 
 def _run_nested(chosen: list[Pass], graph: Graph) -> None:
-    """Optimise the branches and bodies of control ops (as deep as the user's code nests them)."""
+    """Optimise the branches and bodies of control ops (as deep as the user's code nests them).
+
+    Their sizes keep their names, by which the graphs around them know them.
+    """
+    chosen = [p for p in chosen if p.name != "unify"]
     edit = Edit(graph)
     done: dict[Graph, Graph] = {}
     for node in edit.walk():

@@ -174,9 +174,9 @@ def test_time_is_linear_in_the_size_of_the_graph() -> None:
     def best(graph: Graph) -> float:
         times = []
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()
             graph.optimize()
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times)
 
     small, large = chain(500), chain(5000)
