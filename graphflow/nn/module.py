@@ -58,6 +58,9 @@ class Module:
         raise TypeError(f"{type(self).__name__} has no forward(); define forward(self, ...) in the class")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if dispatch.state.recorder is None and args and getattr(args[0], "_node", None) is not None:
+            with dispatch.recording(args[0]._node.graph.recorder):  # outside `with graph:`, buffers are read in it, too
+                return self(*args, **kwargs)
         if self._hooks is None:
             return self.forward(*args, **kwargs)
         return self._hooks.call(self, args, kwargs)

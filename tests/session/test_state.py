@@ -209,3 +209,15 @@ def test_the_default_graph_follows_variables_without_with() -> None:
     session.run(train, {x: [[1.0, 1.0]]})
     np.testing.assert_allclose(w.numpy(), [[0.8], [1.7]], rtol=1e-6)
     assert session.run(loss, {x: [[1.0, 1.0]]}) == pytest.approx(2.5 + 0.5 * (0.64 + 2.89))
+
+
+def test_modules_read_their_buffers_in_the_default_graph() -> None:
+    norm = gf.nn.BatchNorm1d(2)
+    norm.eval()
+    x = gf.placeholder((1, 2), name="x")
+    y = norm(x)
+    session = gf.Session()
+    before = session.run(y, {x: [[1.0, 1.0]]})
+    norm.running_mean.assign([1.0, 1.0])
+    np.testing.assert_allclose(before, [[1.0, 1.0]], atol=1e-4)
+    np.testing.assert_allclose(session.run(y, {x: [[1.0, 1.0]]}), [[0.0, 0.0]], atol=1e-4)
