@@ -298,9 +298,9 @@ class Graph:
 
 def has_effect(node: Node) -> bool:
     """Whether a node does something besides giving a value: itself, or in a graph nested in it."""
+    if node.op.kind != "control":
+        return node.op.kind == "effect"
     graphs = [node.attrs.values()]
-    if node.op.kind == "effect":
-        return True
     while graphs:
         for inner in graphs.pop():
             if isinstance(inner, Graph):

@@ -32,6 +32,10 @@ _default = _Default()
 def get_default_graph() -> Graph:
     """The graph of the innermost ``with graph:``, else this thread's default graph.
 
+    Outside ``with graph:`` operations on symbolic tensors are recorded, all others run at once. (What was computed from
+    trainable Variables alone is recorded when it meets a symbolic tensor; a number computed from other Variables enters
+    the graph as the number it is. Inside ``with graph:`` everything is recorded.)
+
     >>> graph = gf.Graph()
     >>> with graph:
     ...     gf.get_default_graph() is graph
