@@ -62,6 +62,33 @@ def describe() -> dict[str, Any]:
     }
 
 
+class Bystanders:
+    """How much of the machine other processes use while it is watched.
+
+    ``share()`` gives the part of all CPU time since the start that went neither idle nor to this process and those it
+    has waited for; None where the system does not tell (it does on Linux).
+    """
+
+    def __init__(self) -> None:
+        self._at_start = self._look()
+
+    def share(self) -> float | None:
+        wall, busy, own = (now - before for now, before in zip(self._look(), self._at_start))
+        return min(1.0, max(0.0, (busy - own) / (wall * (os.cpu_count() or 1)))) if busy > 0 else None
+
+    @staticmethod
+    def _look() -> tuple[float, float, float]:
+        """Seconds: of the wall, of all CPUs at work, of this process and its children."""
+        times = os.times()
+        try:
+            with open("/proc/stat", encoding="ascii") as file:
+                user, nice, system, _, _, *interrupts = map(int, file.readline().split()[1:9])
+        except (OSError, ValueError):
+            return times.elapsed, 0.0, 0.0
+        ticks = user + nice + system + sum(interrupts)
+        return times.elapsed, ticks / os.sysconf("SC_CLK_TCK"), sum(times[:4])
+
+
 # -- limits ----------------------------------------------------------------------------------------------------------
 def fma_gflops(threads: int, seconds: float = 0.2) -> float:
     """The most float32 multiply-adds that so many threads do, in 1e9 additions and multiplications a second."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,12 @@ def run(*arguments: str, path: Path) -> dict[str, Any]:
 
 def test_steps_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tables = tmp_path / "tables.md"
-    results = run("--parts", "limits,steps,session", "--markdown", str(tables), path=tmp_path / "results.json")
+    options = ["--parts", "limits,steps,session", "--note", "A note.", "--markdown", str(tables)]
+    results = run(*options, path=tmp_path / "results.json")
     assert results["format"] == 1 and results["problems"] == []
     assert results["machine"]["cpu"] and results["machine"]["versions"]["numpy"] == np.__version__
     assert results["settings"]["workloads"] == ["infer"] and "growth" not in results
+    assert results["others_cpu_share"] is None or 0 <= results["others_cpu_share"] <= 1
     (limit,) = results["limits"]
     assert limit["threads"] == 1 and limit["fma_gflops"] > 0 and limit["copy_gbs"] > 0
     static, eager = results["steps"]
@@ -46,6 +49,7 @@ def test_steps_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert min(overhead[name] for name in ("session_us", "callable_us", "compiled_us")) > 0
     for text in (capsys.readouterr().out, tables.read_text()):
         assert "Time of a step, 1 thread" in text and "GraphFlow static" in text and "Session.run us" in text
+        assert "A note." in text and ("of the CPUs meanwhile" in text or results["others_cpu_share"] is None)
 
 
 def test_starts_are_reported(tmp_path: Path) -> None:
@@ -212,6 +216,15 @@ def test_the_peak_of_memory_is_seen() -> None:
 def test_the_machine_is_described() -> None:
     found = machine.describe()
     assert found["cpus"] >= 1 and found["vector_bytes"] >= 16 and "python" in found["versions"]
+
+
+def test_what_others_use_is_not_what_we_use() -> None:
+    seen = machine.Bystanders()
+    busy = [(10.0, 100.0, 50.0), (20.0, 100.0 + 10.0 * (os.cpu_count() or 1), 50.0 + 5.0 * (os.cpu_count() or 1))]
+    seen._at_start, seen._look = busy[0], lambda: busy[1]  # type: ignore[method-assign]
+    assert seen.share() == pytest.approx(0.5)
+    seen._look = lambda: (20.0, 100.0, 50.0)  # type: ignore[method-assign]
+    assert seen.share() is None
 
 
 # -- the picture -----------------------------------------------------------------------------------------------------

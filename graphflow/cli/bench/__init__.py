@@ -108,12 +108,14 @@ def measure(settings: Any, parts: list[str], console: Any, note: str = "") -> di
         "machine": machine.describe(),
         "settings": asdict(settings),
     }
+    bystanders = machine.Bystanders()
     with console.status("") as status:
         say = lambda text: status.update(f"[dim]{text}")
         for part in parts:
             results[part] = PARTS[part](settings, say)
         if "limits" in parts:
             results["limits"] = better(results["limits"], PARTS["limits"](settings, say))
+    results["others_cpu_share"] = bystanders.share()
     add_shares(results.get("steps", ()), results.get("limits", ()))
     ours = [(part, row) for part in parts for row in results[part] if row.get("way") in (None, "static", "eager")]
     failed = [f"{part} {_place(row)}: {row['error']}" for part, row in ours if "error" in row]

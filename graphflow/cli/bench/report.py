@@ -60,13 +60,14 @@ def markdown(results: Row) -> str:
 
 
 def headline(results: Row) -> list[str]:
-    """The machine, versions, the date, and the note of the run."""
+    """The machine, versions, the date, how busy the machine was, and the note of the run."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    first = (
-        f"{machine['cpu']} ({machine['llvm_cpu']}), {machine['cpus']} CPUs, {machine['target']}, {machine['system']}"
-    )
-    return [first, f"{versions}; {results['date']}", *([results["note"]] if results["note"] else [])]
+    cpu = f"{machine['cpu']} ({machine['llvm_cpu']}, {machine['target']}), {machine['cpus']} CPUs, {machine['system']}"
+    lines = [cpu, f"{versions}; {results['date']}"]
+    if results["others_cpu_share"] is not None:
+        lines.append(f"Other processes used {results['others_cpu_share']:.0%} of the CPUs meanwhile.")
+    return [*lines, results["note"]] if results["note"] else lines
 
 
 def _line(cells: Iterable[str]) -> str:
