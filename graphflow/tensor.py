@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Unary = Callable[[Any], "Tensor"]
     Binary = Callable[[Any, Any], "Tensor"]
 Array = Any  # numpy.ndarray of any dtype
+_asarray, _ndarray = np.asarray, np.ndarray
+_state = dispatch.state
 
 
 class Operators:
@@ -330,13 +332,13 @@ class Eager:
         return self._wrap(data, op, args, attrs)
 
     def _wrap(self, data: Any, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
-        out = Tensor(data if type(data) is np.ndarray else np.asarray(data))
-        if dispatch.state.grad_enabled and op.vjp is not None:
-            for a in args:
-                if a.requires_grad:
+        out = Tensor(data if type(data) is _ndarray else _asarray(data))
+        for a in args:
+            if a.requires_grad:
+                if op.vjp is not None and _state.grad_enabled:
                     out.requires_grad = True
                     out._tape = Tape(op, args, attrs)
-                    break
+                break
         return out
 
     def read_variable(self, variable: Any) -> Tensor:
@@ -386,13 +388,14 @@ def as_tensor(value: Any, dtype: DType | None = None, like: DType | None = None)
         return size_of(value, dtype or (scalar_result_type(like, 1) if like is not None else default_int))
     if kind is float or kind is int or kind is bool:
         target = dtype or (scalar_result_type(like, value) if like is not None else as_dtype(kind))
-        return Tensor(_number(value, target))
+        return number(value, target)
     return Tensor(_array(value, dtype))
 
 
-def _number(value: Any, dtype: DType) -> Array:
+def number(value: Any, dtype: DType) -> Tensor:
+    """A Python number as a 0-d tensor. OverflowError if the dtype cannot hold it."""
     try:
-        return np.asarray(value, dtype=dtype.np)
+        return Tensor(_asarray(value, dtype.np))
     except OverflowError:
         raise OverflowError(f"{value} does not fit {dtype}") from None
 

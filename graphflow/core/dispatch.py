@@ -53,7 +53,15 @@ def current(args: tuple[Any, ...] = ()) -> Interpreter:
 
 def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     """Apply an op to tensors under the current interpreter."""
-    return current(args).apply(op, args, attrs)
+    recorder = state.recorder
+    if recorder is None:
+        for a in args:
+            if a._node is not None:
+                recorder = a._node.graph.recorder
+                break
+        else:
+            recorder = _eager[0]
+    return recorder.apply(op, args, attrs)
 
 
 def is_recording() -> bool:

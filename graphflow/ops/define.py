@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.core import dispatch
+from graphflow.core import dispatch, quiet
 from graphflow.core.aval import AVal
 from graphflow.core.dims import Dim, broadcast_shapes
 from graphflow.core.dispatch import apply
 from graphflow.core.dtypes import DType, bool_, default_float, promote_types
 from graphflow.core.errors import DTypeError, at_line, user_origin
 from graphflow.core.op import Kind, Op, Sample, register
-from graphflow.tensor import Operators, Tensor, as_tensor
+from graphflow.tensor import Operators, Tensor, as_tensor, number
 
 # Which dtypes an op takes, by the names used in records. Ints given to a "float" op become float32, as in PyTorch.
 DTYPE_KINDS: dict[str, tuple[str, ...]] = {
@@ -29,6 +29,8 @@ DTYPE_KINDS: dict[str, tuple[str, ...]] = {
     "int or bool": ("bool", "int", "uint"),
     "bool": ("bool",),
 }
+
+_NP_BOOL = np.dtype(bool)
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # every public function made here; graphflow/__init__ exports them
 
@@ -86,10 +88,13 @@ def elementwise(
         return AVal(shape, bool_ if out_bool else dtype)
 
     def exact_ref(*arrays: Any) -> Any:
-        with np.errstate(all="ignore"):
+        token = quiet.enter()
+        try:
             out = ref(*arrays)
-        dtype = np.bool_ if out_bool else arrays[0].dtype
-        return out if out.dtype == dtype else out.astype(dtype)
+            dtype = _NP_BOOL if out_bool else arrays[0].dtype
+            return out if out.dtype is dtype or out.dtype == dtype else out.astype(dtype)
+        finally:
+            quiet.leave(token)
 
     default_samples = samples or (lambda: _default_samples(arity, low, high))
     record = register(
@@ -113,17 +118,35 @@ def _default_samples(arity: int, low: float, high: float) -> list[Sample]:
 
 
 def _unary(op: Op) -> Callable[..., Tensor]:
+    kinds = DTYPE_KINDS[op.dtypes]
+
     def function(x: Any, /) -> Tensor:
-        x = coerce(op, as_tensor(x))
+        if type(x) is not Tensor:
+            x = as_tensor(x)
+        if x.dtype.kind not in kinds:
+            x = coerce(op, x)
         return apply(op, (x,), {})  # type: ignore[no-any-return]
 
     return function
 
 
 def _binary(op: Op) -> Callable[..., Tensor]:
+    kinds = DTYPE_KINDS[op.dtypes]
+
     def function(x1: Any, x2: Any, /) -> Tensor:
-        if type(x1) is Tensor and type(x2) is Tensor and x1.dtype is x2.dtype:
-            return apply(op, (coerce(op, x1), coerce(op, x2)), {})  # type: ignore[no-any-return]
+        # The usual cases first: two tensors of one dtype, or one of floating-point numbers and a Python number.
+        if type(x1) is Tensor:
+            dtype = x1.dtype
+            if dtype.kind in kinds:
+                if type(x2) is Tensor:
+                    if x2.dtype is dtype:
+                        return apply(op, (x1, x2), {})  # type: ignore[no-any-return]
+                elif dtype.kind == "float" and (type(x2) is float or type(x2) is int):
+                    return apply(op, (x1, number(x2, dtype)), {})  # type: ignore[no-any-return]
+        elif type(x2) is Tensor and (type(x1) is float or type(x1) is int):
+            dtype = x2.dtype
+            if dtype.kind == "float" and "float" in kinds:
+                return apply(op, (number(x1, dtype), x2), {})  # type: ignore[no-any-return]
         if not (_operand(x1) and _operand(x2)):
             return NotImplemented
         return apply(op, tuple(coerce(op, t) for t in promote(x1, x2)), {})  # type: ignore[no-any-return]
@@ -209,8 +232,11 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
 
 
 def _cast_ref(x: Any, dtype: DType) -> Any:
-    with np.errstate(all="ignore"):
+    token = quiet.enter()
+    try:
         return x.astype(dtype.np)
+    finally:
+        quiet.leave(token)
 
 
 def _cast_vjp(g: Tensor, out: Tensor, x: Tensor, dtype: DType) -> tuple[Tensor | None]:
