@@ -27,7 +27,7 @@ MAX_NESTING = 50
 
 _TOKEN = re.compile(
     r"""\s*(?:
-      (?P<string>"(?:[^"\\]+|\\.)*")
+      (?P<string>"[^"\\]*(?:\\.[^"\\]*)*")
     | (?P<number>-?(?:\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+|\d+)|-?inf\b|nan\b)
     | (?P<word>[A-Za-z_][A-Za-z0-9_.]*)
     | (?P<punct>==|//|[%@&=(){}\[\],:<>*+-])
@@ -60,7 +60,7 @@ def parse(text: str, variables: dict[str, Variable]) -> Graph:
             if line.strip() and not line.lstrip().startswith("#"):
                 reader.line(_Line(line))
         return reader.finish()
-    except (GraphFlowError, ValueError, TypeError, ArithmeticError) as error:
+    except (GraphFlowError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise GraphError(f"line {number}: {error}\n  {lines[number - 1].strip()[:200]}") from error
 
 

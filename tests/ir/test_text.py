@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import graphflow as gf
 from graphflow.core.aval import AVal
@@ -307,6 +309,24 @@ def test_reading_runs_no_code() -> None:
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(GraphError, match="nest deeper"):
         from_text(GOLDEN.replace("float32[](2.5)", "(" * 5000))
+
+    with pytest.raises(GraphError, match="line 4: "):
+        from_text(GOLDEN.replace("n == m", "n == " + "(" * 5000))
+
+
+PIECES = [*"()[]{}%@&<>-#\n", '"', "//", "1e999", "nan", "float32", "n"]
+
+
+@settings(max_examples=400)
+@given(st.integers(0, len(GOLDEN)), st.integers(0, 12), st.sampled_from(PIECES), st.integers(0, 3))
+def test_damaged_text_is_read_or_refused(start: int, length: int, piece: str, times: int) -> None:
+    damaged = GOLDEN[:start] + piece * times + GOLDEN[start + length :]
+    try:
+        graph = from_text(damaged)
+    except GraphError as error:
+        assert str(error).startswith("line ") or "the text" in str(error)
+    else:
+        assert from_text(graph.to_text()).to_text() == graph.to_text()
 
 
 def test_comments_and_empty_lines_are_allowed() -> None:
