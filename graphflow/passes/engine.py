@@ -73,13 +73,14 @@ class Rules:
     def table(self) -> dict[str, list[Prepared]]:
         """The rules with their patterns ready to match; made when first used."""
         if self._table is None:
-            self._table = {}
+            table: dict[str, list[Prepared]] = {}
             for pattern, replacement in self.rules:
                 tree = parse(pattern)
                 check_ops(tree, pattern)
                 if isinstance(replacement, str):
                     check_ops(parse(replacement), replacement)
-                self._table.setdefault(tree.op, []).append((_needs(tree), matcher(tree), builder(replacement)))
+                table.setdefault(tree.op, []).append((_needs(tree), matcher(tree), builder(replacement)))
+            self._table = table  # complete: other threads may be compiling, too
         return self._table
 
     def apply(self, graph: Graph, seen: set[Node] | None = None) -> bool:
