@@ -118,15 +118,12 @@ def main() -> None:
 
 
 def draw(path: pathlib.Path) -> None:
-    """The graph of the step after all passes, as a picture."""
+    """The graph of the compiled step after all passes, each kernel framed."""
+    images, labels = gf.datasets.load_digits("train")
     model = make_model()
-    graph = gf.Graph("train_step")
-    with graph:
-        x = gf.placeholder((None, 64), name="x")
-        y = gf.placeholder((None,), dtype=gf.int64, name="y")
-        loss = F.cross_entropy(model(x), y)
-        gf.optim.SGD(model.parameters(), lr=0.1).minimize(loss)
-    graph.optimize().draw(str(path))
+    step = gf.compile(make_step(model, gf.optim.Adam(model.parameters(), lr=2e-3)))
+    step(images[:32], labels[:32])
+    step.draw(path)
 
 
 if __name__ == "__main__":

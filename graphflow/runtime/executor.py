@@ -166,6 +166,14 @@ class Native:
         """Bytes of temporary memory of the largest plan so far."""
         return max((p.arena_bytes for p in self._plans.values()), default=0)
 
+    def kernel_labels(self) -> dict[Node, str]:
+        """For each node that is computed, the (first) kernel it is part of: for pictures."""
+        labels: dict[Node, str] = {}
+        for number, kernel in enumerate(self.program.kernels):
+            for node in kernel.nodes:
+                labels.setdefault(node, f"{number} {kernel.kind}")
+        return labels
+
     def explain(self) -> str:
         """The kernels: what is in each, why it ends there; bytes of temporary memory; seconds of compiling."""
         plans = ", ".join(f"{p.arena_bytes} bytes at {p.sizes or 'static sizes'}" for p in self._plans.values())

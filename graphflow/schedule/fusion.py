@@ -7,8 +7,9 @@ Every node ends up in one of four ways:
   among its operands' if it walks the same domain; an elementwise op without fused operands joins a group that reads
   one of its operands already (the optimizer's many updates, for example).
 - *free*: constants, iota and sizes cost nothing and are repeated inside each kernel that wants them.
-- *floating*: a cheap elementwise op whose operands are all located or free waits for its first consumer and is computed
-  inside that consumer's kernel (again in each, if several want it).
+- *floating*: an elementwise op whose operands are all located or free waits for its first consumer and is computed
+  inside that consumer's kernel. A cheap one is computed again in each kernel that wants it; a costly one (random bits,
+  say) becomes a value of the first and is stored for the others.
 
 A fused value that someone outside its group needs is stored ("materialised") and from then on located as well.
 """
@@ -23,7 +24,17 @@ from graphflow.core.dims import Dim, Shape, Size, product, shape_str
 from graphflow.core.errors import CompileError, at_line
 from graphflow.core.view import View
 from graphflow.ir.graph import Graph, Node
-from graphflow.schedule.groups import Axes, Fused, Group, Located, align, aligned, identity, reshaped_axes, walk_of
+from graphflow.schedule.groups import (
+    Axes,
+    Chain,
+    Group,
+    Located,
+    align,
+    aligned,
+    identity,
+    reshaped_axes,
+    walk_of,
+)
 from graphflow.schedule.kernels import (
     Access,
     ContractKernel,
@@ -40,7 +51,7 @@ from graphflow.schedule.placement import Placement
 from graphflow.schedule.split import split_reduction
 
 MAX_REREAD = 1 << 16  # elements of a row that a second pass may walk again (a row that stays in cache)
-FLOATING_COST = 8  # cost up to which a chain without fused operands is computed again rather than stored
+MAX_CHAIN = 24  # ops in a floating chain
 MAX_BODY = 400  # values in one kernel body: beyond this, compiling gets slow and registers run out
 
 
@@ -114,21 +125,29 @@ class Fuser(Placement):
             axes = None
         if axes is None:
             return False
-        self.fused[node] = fused.group.members[node] = Fused(fused.group, fused.value, axes)
+        self._enter(fused.group, node, fused.value, axes)
         return True
 
     # -- elementwise ------------------------------------------------------------------------------------------------
     def _map(self, node: Node) -> None:
         if self.free(node):
             return
+        self._settle(node, node.aval.shape)
         group = self._open_group(node, None)
         if group is None:
-            cost = node.op.cost + sum(self.floating.get(n, 0) for n in node.inputs)
-            if cost <= FLOATING_COST:
-                self.floating[node] = cost
+            chains = [self.floating[n] for n in node.inputs if n in self.floating]
+            chain = Chain(node.op.cost + sum(c.cost for c in chains), 1 + max((c.length for c in chains), default=0))
+            if chain.length <= MAX_CHAIN:
+                self.floating[node] = chain
                 return
             group = self._new_group(node.aval.shape)
         self._join(group, node)
+
+    def _settle(self, node: Node, shape: Shape) -> None:
+        """Give costly floating operands kernels of their own where this consumer would compute them many times."""
+        for operand in node.inputs:
+            if operand in self.floating and operand.aval.shape != shape and not self.floating[operand].cheap:
+                self.materialize(operand)
 
     def _reduce(self, node: Node) -> None:
         source = node.inputs[0]
@@ -136,6 +155,7 @@ class Fuser(Placement):
         if not axes:  # nothing to combine: the operand itself
             self.located[node] = self.materialize(source)
             return
+        self._settle(node, source.aval.shape)
         group = self._open_group(node, axes) or self._new_group(source.aval.shape)
         arg = self._operand(group, source, identity(len(source.aval.shape)))
         kernel = group.kernel

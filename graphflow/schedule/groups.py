@@ -13,6 +13,8 @@ from graphflow.schedule.kernels import Access, BodyValue, Buffer, ContractKernel
 
 Axes = tuple["int | None", ...]  # for each axis of a value: the domain axis it runs along, None for size 1
 
+CHEAP = 8  # cost, in additions, of storing a value and loading it again
+
 
 @dataclass(eq=False)
 class Located:
@@ -29,6 +31,19 @@ class Fused:
     group: Group
     value: int
     axes: Axes
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The ops that a floating value takes: their cost, and how many follow one another."""
+
+    cost: int
+    length: int
+
+    @property
+    def cheap(self) -> bool:
+        """Whether computing it again costs less than storing and loading it."""
+        return self.cost <= CHEAP
 
 
 @dataclass(eq=False)

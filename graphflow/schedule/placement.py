@@ -16,7 +16,7 @@ from graphflow.core.dims import Dim, Shape, product
 from graphflow.core.dtypes import as_dtype
 from graphflow.core.view import View
 from graphflow.ir.graph import Graph, Node
-from graphflow.schedule.groups import Axes, Exact, Fused, Group, Located, align, identity, walk_of
+from graphflow.schedule.groups import Axes, Chain, Exact, Fused, Group, Located, align, identity, walk_of
 from graphflow.schedule.kernels import Buffer, Compute, Const, HostStep, Indirect, Load, LoopKernel, SizeValue, Store
 
 TINY = 2  # elements up to which a value is computed ahead of its place in the program
@@ -34,7 +34,7 @@ class Placement:
         self.readers: dict[Buffer, list[Group]] = defaultdict(list)  # groups that load a buffer
         self.read_at: dict[Buffer, set[int]] = defaultdict(set)  # numbers of all kernels that read it
         self.variables: dict[Any, Buffer] = {}
-        self.floating: dict[Node, int] = {}  # cost of the chain that ends in the node
+        self.floating: dict[Node, Chain] = {}
         self.spread: dict[Node, Node] = {}  # views of a single number, and the node of that number
         self.nodes: list[Node] = tiny_first(graph.nodes)
         self.number = {n: i for i, n in enumerate(self.nodes)}
@@ -95,8 +95,13 @@ class Placement:
             return self._free_value(group, node, axes)
         if node not in self.located and node in self.floating:
             args = tuple(self._operand(group, n, align(n.aval.shape, axes)) for n in node.inputs)
-            group.kernel.nodes.append(node)
-            return group.add(Compute(node.op, args, tuple(node.attrs.items()), node.aval.dtype, axes))
+            value = group.add(Compute(node.op, args, tuple(node.attrs.items()), node.aval.dtype, axes))
+            if not self.floating[node].cheap and node.aval.shape == group.kernel.shape and axes == identity(len(axes)):
+                del self.floating[node]
+                self._enter(group, node, value, axes)
+            else:
+                group.kernel.nodes.append(node)
+            return value
         source = self.materialize(node)
         return self._load(group, source, axes, node)
 

@@ -228,6 +228,16 @@ class CompiledFunction:
             parts.append(f"== ({event.signature}): {event.reason}\n{trace.explain()}")
         return "\n".join(parts)
 
+    def draw(self, path: Any) -> None:
+        """Write the newest trace's optimized graph as a picture (SVG), each kernel's nodes framed together.
+
+        Raises RuntimeError if the function has not been called yet.
+        """
+        if not self._traces or self._traces[-1].executable is None:
+            raise RuntimeError(f"{self.__name__} has not been called yet: there is no graph to draw")
+        executable = self._traces[-1].executable
+        executable.graph.draw(path, getattr(executable, "kernel_labels", dict)())
+
     def __repr__(self) -> str:
         return f"<compiled {self.__name__}: {self._ledger.traces} traces>"
 
