@@ -13,6 +13,7 @@ import numpy as np
 
 from graphflow.core import dispatch
 from graphflow.core.aval import AVal
+from graphflow.core.config import current as settings
 from graphflow.core.dims import Dim, Shape, product
 from graphflow.core.dtypes import DType, as_dtype, bool_, default_float, default_int, scalar_result_type
 from graphflow.core.errors import GradientError, ImmutableError, TraceError, at_line, user_origin
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Array = Any  # numpy.ndarray of any dtype
 _asarray, _ndarray = np.asarray, np.ndarray
 _state = dispatch.state
+LARGE = 1 << 11  # elements from which native code may be faster than NumPy
 
 
 class Operators:
@@ -322,6 +324,12 @@ class Eager:
     """The define-by-run interpreter: computes at once, and remembers what gradients need."""
 
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        if args and (args[0]._data.size > LARGE or args[-1]._data.size > LARGE) and settings.native:  # type: ignore
+            from graphflow.runtime.elementwise import run
+
+            data = run(op, args, attrs)
+            if data is not None:
+                return self._wrap(data, op, args, attrs)
         try:
             data = op.ref(*[a._data for a in args], **attrs)
         except Exception:

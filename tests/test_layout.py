@@ -40,6 +40,7 @@ LEVELS: list[tuple[str, ...]] = [
 ALLOWED_IN_FUNCTIONS: dict[tuple[str, str], str] = {
     ("graphflow.tensor", "graphflow"): "Tensor.__array_namespace__ gives the package",
     ("graphflow.tensor", "graphflow.autograd"): "Tensor.backward is a front door to autograd",
+    ("graphflow.tensor", "graphflow.runtime.elementwise"): "operations on large tensors run as native programs",
     ("graphflow.tensor", "graphflow.runtime.session"): "Tensor.eval is a front door to the Session",
     ("graphflow.autograd", "graphflow.runtime.tape"): "backward passes that repeat run as native programs",
     ("graphflow.ops.fused", "graphflow.runtime.fused"): "composites called often run as native programs",

@@ -15,6 +15,7 @@ from graphflow.ops import random
 from graphflow.ops.creation import beside, zeros_like
 from graphflow.ops.define import cast, promote, public
 from graphflow.ops.elementwise import abs, positive, sign, where
+from graphflow.ops.fused import all_axes_but_last, fused
 from graphflow.ops.logic import isfinite, isnan
 from graphflow.ops.mathematical import erf, exp, expm1, log, logaddexp, sigmoid, tanh
 from graphflow.ops.movement import part, reshape
@@ -39,6 +40,7 @@ def _shifted(x: Any, axis: Any, dim: Any) -> tuple[Tensor, Any, Any]:
 
 
 @public(methods=("softmax",))
+@fused(all_axes_but_last, "x")
 def softmax(x: Any, /, axis: Any = -1, *, dim: Any = None, dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``axis``, without overflow.
 
@@ -52,6 +54,7 @@ def softmax(x: Any, /, axis: Any = -1, *, dim: Any = None, dtype: Any = None) ->
 
 
 @public(methods=("log_softmax",))
+@fused(all_axes_but_last, "x")
 def log_softmax(x: Any, /, axis: Any = -1, *, dim: Any = None, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along ``axis``, without overflow or log(0).
 
@@ -64,6 +67,7 @@ def log_softmax(x: Any, /, axis: Any = -1, *, dim: Any = None, dtype: Any = None
 
 
 @public
+@fused(all_axes_but_last, "x")
 def softmin(x: Any, /, axis: Any = -1, *, dim: Any = None) -> Tensor:
     """softmax(-x)."""
     return softmax(-as_tensor(x), axis, dim=dim)
@@ -71,6 +75,7 @@ def softmin(x: Any, /, axis: Any = -1, *, dim: Any = None) -> Tensor:
 
 # -- activations ---------------------------------------------------------------------------------------------------
 @public
+@fused("flat")
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
     """x where positive, else negative_slope * x.
 
@@ -83,6 +88,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
 
 
 @public
+@fused("batch", "x")
 def prelu(x: Any, weight: Any) -> Tensor:
     """x where positive, else weight * x; a weight with several elements belongs to axis 1."""
     x, weight = _float("prelu", x), as_tensor(weight)
@@ -92,6 +98,7 @@ def prelu(x: Any, weight: Any) -> Tensor:
 
 
 @public
+@fused("flat")
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """x where positive, else alpha * (exp(x) - 1) (Clevert et al. 2015).
 
@@ -105,6 +112,7 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
 
 
 @public
+@fused("flat")
 def celu(x: Any, alpha: float = 1.0) -> Tensor:
     """x where positive, else alpha * (exp(x / alpha) - 1)."""
     x = _float("celu", x)
@@ -113,12 +121,14 @@ def celu(x: Any, alpha: float = 1.0) -> Tensor:
 
 
 @public
+@fused("flat")
 def selu(x: Any) -> Tensor:
     """The self-normalising elu (Klambauer et al. 2017)."""
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
 @public
+@fused("flat")
 def gelu(x: Any, approximate: str = "none") -> Tensor:
     """x * Phi(x), Phi the normal distribution function; ``approximate="tanh"`` uses tanh in its place.
 
@@ -136,6 +146,7 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
 
 
 @public
+@fused("flat")
 def silu(x: Any) -> Tensor:
     """x * sigmoid(x), also called swish.
 
@@ -148,6 +159,7 @@ def silu(x: Any) -> Tensor:
 
 
 @public
+@fused("flat")
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * x)) / beta. It cannot overflow, so ``threshold`` (PyTorch's) has nothing to do.
 
@@ -160,12 +172,14 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 
 
 @public
+@fused("flat")
 def logsigmoid(x: Any) -> Tensor:
     """log(sigmoid(x)), without log(0)."""
     return -logaddexp(-_float("logsigmoid", x), 0.0)
 
 
 @public
+@fused("flat")
 def mish(x: Any) -> Tensor:
     """x * tanh(softplus(x)) (Misra 2019)."""
     x = _float("mish", x)
@@ -173,6 +187,7 @@ def mish(x: Any) -> Tensor:
 
 
 @public
+@fused("flat")
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """x held between two bounds; on the bounds its gradient is 0 (that of ``clip`` is 1).
 
@@ -185,18 +200,21 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
 
 
 @public
+@fused("flat")
 def relu6(x: Any) -> Tensor:
     """x held between 0 and 6."""
     return hardtanh(x, 0, 6)
 
 
 @public
+@fused("flat")
 def hardsigmoid(x: Any) -> Tensor:
     """A sigmoid of three straight pieces: (x + 3) / 6 held between 0 and 1."""
     return relu6(_float("hardsigmoid", x) + 3.0) / 6.0
 
 
 @public
+@fused("flat")
 def hardswish(x: Any) -> Tensor:
     """x * hardsigmoid(x)."""
     x = _float("hardswish", x)
@@ -204,6 +222,7 @@ def hardswish(x: Any) -> Tensor:
 
 
 @public
+@fused("flat")
 def softsign(x: Any) -> Tensor:
     """x / (1 + |x|)."""
     x = _float("softsign", x)
@@ -211,6 +230,7 @@ def softsign(x: Any) -> Tensor:
 
 
 @public
+@fused("flat")
 def tanhshrink(x: Any) -> Tensor:
     """x - tanh(x)."""
     x = _float("tanhshrink", x)
@@ -218,6 +238,7 @@ def tanhshrink(x: Any) -> Tensor:
 
 
 @public
+@fused("flat")
 def hardshrink(x: Any, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, else 0."""
     x = _float("hardshrink", x)
@@ -225,6 +246,7 @@ def hardshrink(x: Any, lambd: float = 0.5) -> Tensor:
 
 
 @public
+@fused("flat")
 def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
     """x moved by lambd towards 0, and 0 where |x| <= lambd."""
     x = _float("softshrink", x)
@@ -232,6 +254,7 @@ def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
 
 
 @public
+@fused("flat")
 def threshold(x: Any, threshold: float, value: float) -> Tensor:
     """x where it is above ``threshold``, else ``value``."""
     x = as_tensor(x)
@@ -239,6 +262,7 @@ def threshold(x: Any, threshold: float, value: float) -> Tensor:
 
 
 @public
+@fused("batch", "x")
 def glu(x: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
     """a * sigmoid(b) for the halves a, b of x along ``axis``. ShapeError if its size is odd."""
     x, (at,) = _operands(_float("glu", x), axis, dim)

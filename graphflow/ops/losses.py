@@ -50,6 +50,7 @@ def _pair(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
 
 # -- regression ----------------------------------------------------------------------------------------------------
 @public
+@fused("flat")
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """The squared error.
 
@@ -62,6 +63,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
 
 
 @public
+@fused("flat")
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """The absolute error.
 
@@ -74,6 +76,7 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
 
 
 @public
+@fused("flat")
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """Half the squared error up to ``delta``, beyond it a straight line (Huber 1964).
 
@@ -91,6 +94,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
 
 @public
+@fused("flat")
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """The Huber loss over ``beta``: slope 1 far out; with ``beta=0`` the absolute error."""
     if beta == 0:
@@ -99,6 +103,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
 
 
 @public
+@fused("flat")
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
 ) -> Tensor:
@@ -112,6 +117,7 @@ def poisson_nll_loss(
 
 
 @public
+@fused("batch", "input", "target", "var")
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Tensor:
@@ -207,6 +213,7 @@ def cross_entropy(
 
 
 @public
+@fused("batch", "input", "target", recheck=True)
 def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """The negative log likelihood of class numbers, given log-probabilities (see ``cross_entropy``).
 
@@ -272,6 +279,7 @@ def _soft_target_loss(logs: Tensor, target: Tensor, weight: Any, reduction: str,
 
 
 @public
+@fused("batch", "input", "target")
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """The Kullback-Leibler divergence of ``target`` from log-probabilities ``input``; also ``reduction="batchmean"``.
 
@@ -292,6 +300,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 
 # -- yes or no -----------------------------------------------------------------------------------------------------
 @public
+@fused("flat")
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
     """The cross-entropy of probabilities against targets from 0 to 1; logarithms are held above -100.
 
@@ -310,6 +319,7 @@ def _bounded_log(p: Tensor) -> Tensor:
 
 
 @public
+@fused("flat")
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:
@@ -331,6 +341,7 @@ def binary_cross_entropy_with_logits(
 
 # -- margins -------------------------------------------------------------------------------------------------------
 @public
+@fused("flat")
 def hinge_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """max(0, 1 - target * input) for targets of -1 and 1.
 
@@ -343,6 +354,7 @@ def hinge_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
 
 
 @public
+@fused("flat")
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Tensor:
     """Distances where the target is 1, ``max(0, margin - distance)`` where it is -1."""
     x, t = _pair("hinge_embedding_loss", input, target)
@@ -350,6 +362,7 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
 
 
 @public
+@fused("flat")
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-target * input)) for targets of -1 and 1."""
     x, t = _pair("soft_margin_loss", input, target)
@@ -357,6 +370,7 @@ def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor
 
 
 @public
+@fused("flat")
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Tensor:
     """max(0, -target * (input1 - input2) + margin): 1 wants the first to rank higher, -1 the second."""
     difference, t = _pair("margin_ranking_loss", as_tensor(input1) - as_tensor(input2), target)

@@ -42,7 +42,7 @@ class PureFunction:
         self.passing = [r.requires_grad for r in results]
         self.single = single  # whether it gives one tensor, not a list
         self.executable = build(self.results, self.operands)
-        self._gradients: dict[Any, PureFunction] = {}
+        self._gradients: dict[Any, tuple[PureFunction | None, tuple[int, ...]]] = {}
 
     @staticmethod
     def record(name: str, function: Callable[..., Any], avals: Sequence[AVal]) -> PureFunction:
@@ -59,23 +59,29 @@ class PureFunction:
             raise CompileError(f"{name} gives a result that does not depend on its operands")
         return PureFunction(name, [t._node for t in operands], results, isinstance(result, Tensor))
 
-    def gradient(self, index: int, wanted: tuple[int, ...]) -> PureFunction:
-        """The function of the operands and the gradient of result ``index`` that gives those of operands ``wanted``."""
+    def gradient(self, index: int, wanted: tuple[int, ...]) -> tuple[PureFunction | None, tuple[int, ...]]:
+        """The function of the operands and the gradient of result ``index`` that gives those of operands ``wanted``.
+
+        Also the operands that have one, among these: without any there is no function.
+        """
         with _building:
             if (index, wanted) not in self._gradients:
                 self._gradients[index, wanted] = self._differentiated(index, wanted)
             return self._gradients[index, wanted]
 
-    def _differentiated(self, index: int, wanted: tuple[int, ...]) -> PureFunction:
+    def _differentiated(self, index: int, wanted: tuple[int, ...]) -> tuple[PureFunction | None, tuple[int, ...]]:
         graph, mapping = rebuild(self.operands[0].graph, [*self.operands, *self.results], lambda *_: None)
         recorder = Recorder(graph)
         with recording_defaults(recorder):
             result = Tensor(None, mapping[self.results[index]])
             operands = [Tensor(None, mapping[n], n.aval.dtype.is_float) for n in self.operands]
             seed = recorder.placeholder(result._node.aval, "gradient", True)
-            found = gradients([result], [operands[i] for i in wanted], [seed])
-            slopes = [operands[i] * 0 if g is None else g for i, g in zip(wanted, found)]
-            return PureFunction(f"gradient of {self.name}", [t._node for t in (*operands, seed)], slopes, False)
+            found = dict(zip(wanted, gradients([result], [operands[i] for i in wanted], [seed])))
+            slopes = {i: g for i, g in found.items() if g is not None}
+            if not slopes:
+                return None, ()
+            nodes = [t._node for t in (*operands, seed)]
+            return PureFunction(f"gradient of {self.name}", nodes, list(slopes.values()), False), tuple(slopes)
 
 
 @contextmanager
@@ -107,7 +113,7 @@ class FusedCall:
         self.back = list(back)
         self._reshapes = any(s is not None for s in (*into, *back))
         self._run = pure.executable.run
-        self._gradients: dict[Any, FusedCall] = {}
+        self._gradients: dict[Any, tuple[FusedCall | None, tuple[int, ...]]] = {}
 
     def __repr__(self) -> str:
         return f"<fused {self.name}>"
@@ -139,40 +145,45 @@ class FusedCall:
     def vjp(self, g: Tensor, out: Tensor, *operands: Tensor, _index: int) -> Sequence[Tensor | None]:
         """The gradients of operands, given that of a result: what the reverse sweep calls."""
         wanted = tuple([i for i, t in enumerate(operands) if t.requires_grad])
-        if _state.recorder is not None or g._data is None:
-            slopes = gradient_function(self.function, _index, wanted)(*operands, g)
-        else:
-            call = self._gradients.get((_index, wanted))
-            if call is None:
-                call = self._gradients[_index, wanted] = self._gradient(operands, g, _index, wanted)
-            slopes = call((*operands, g))
         found: list[Tensor | None] = [None] * len(operands)
-        for i, slope in zip(wanted, slopes):
-            found[i] = slope
+        if _state.recorder is not None or g._data is None:
+            for i, slope in zip(wanted, _slopes(self.function, _index, wanted, operands, g)):
+                found[i] = slope
+            return found
+        known = self._gradients.get((_index, wanted))
+        if known is None:
+            known = self._gradients[_index, wanted] = self._gradient(operands, _index, wanted)
+        call, present = known
+        if call is not None:
+            for i, slope in zip(present, call((*operands, g))):
+                found[i] = slope
         return found
 
-    def _gradient(self, operands: Sequence[Tensor], g: Tensor, index: int, wanted: tuple[int, ...]) -> FusedCall:
-        pure = self.pure.gradient(index, wanted)
-        function = gradient_function(self.function, index, wanted)
+    def _gradient(
+        self, operands: Sequence[Tensor], index: int, wanted: tuple[int, ...]
+    ) -> tuple[FusedCall | None, tuple[int, ...]]:
+        pure, present = self.pure.gradient(index, wanted)
+        if pure is None:
+            return None, ()
+
+        def function(*operands_and_seed: Tensor) -> list[Tensor | None]:
+            *inputs, seed = operands_and_seed
+            return _slopes(self.function, index, present, inputs, seed)
+
         seed = None if self.back[index] is None else _sizes(self.pure, operands, self.into)[index]
-        back = [None if self.into[i] is None else operands[i].shape for i in wanted]
-        return FusedCall(pure, function, [*self.into, seed], back)
+        back = [None if self.into[i] is None else operands[i].shape for i in present]
+        return FusedCall(pure, function, [*self.into, seed], back), present
 
 
-def gradient_function(function: Callable[..., Any], index: int, wanted: tuple[int, ...]) -> Callable[..., Any]:
-    """The gradients of one of a function's results in the operands ``wanted``, as a function of operands and seed."""
-
-    def run(*operands_and_seed: Tensor) -> list[Tensor]:
-        *operands, seed = operands_and_seed
-        with dispatch.enable_grad():
-            inputs = [identity(t) for t in operands]
-            result = function(*inputs)
-            found = gradients(
-                result if isinstance(result, Tensor) else result[index], [inputs[i] for i in wanted], seed
-            )
-        return [inputs[i] * 0 if g is None else g for i, g in zip(wanted, found)]
-
-    return run
+def _slopes(
+    function: Callable[..., Any], index: int, wanted: Sequence[int], operands: Sequence[Tensor], seed: Tensor
+) -> list[Tensor | None]:
+    """The gradients of one of a function's results in the operands ``wanted``, made of public functions."""
+    with dispatch.enable_grad():
+        inputs = [identity(t) for t in operands]
+        result = function(*inputs)
+        result = result if isinstance(result, Tensor) else result[index]
+        return gradients(result, [inputs[i] for i in wanted], seed)  # type: ignore[no-any-return]
 
 
 # -- from calls to programs --------------------------------------------------------------------------------------------
@@ -207,6 +218,7 @@ def prepare(composite: Composite, key: Any, args: tuple[Any, ...], kwargs: Mappi
     if arrangement is not None:
         dtypes = [t.dtype for t in operands.values()]
         statics = tuple((n, type(v), v if v or type(v) is not float else str(v)) for n, v in settings.items())
+        arrangement = _loosened(composite, arrangement, operands, (names, *dtypes, statics))
         family = composite.families.setdefault((names, *arrangement.shapes, *dtypes, statics), Family())
         family.calls += 1
         if family.calls <= config.get("native_after"):
@@ -281,6 +293,28 @@ def _batched(composite: Composite, operands: Mapping[str, Tensor], batch: int) -
             shape = (ROWS, *shape[1:])
         shapes.append(shape)
     return shapes
+
+
+def _loosened(
+    composite: Composite, arrangement: Arrangement, operands: Mapping[str, Tensor], kind: tuple[Any, ...]
+) -> Arrangement:
+    """The arrangement; where calls differ in sizes all the time, with all sizes of the batched operands symbolic."""
+    loose = {n: s for n, s in zip(operands, arrangement.shapes) if ROWS in s}
+    fixed = tuple(len(s) if n in loose else s for n, s in zip(operands, arrangement.shapes))
+    seen = composite.sizes.setdefault((kind, fixed), set())
+    shapes = tuple(arrangement.shapes)
+    if shapes in seen or len(seen) < SIZES:
+        seen.add(shapes)
+        return arrangement
+    dims: dict[tuple[int, Any], Dim] = {}  # equal sizes of one axis share theirs
+    for i, (n, shape) in enumerate(zip(operands, shapes)):
+        if n in loose:
+            sizes = [
+                dims.setdefault((axis, s), Dim(f"size{len(dims)}")) if type(s) is int and s > 1 else s
+                for axis, s in enumerate(shape)
+            ]
+            arrangement.shapes[i] = tuple(sizes)
+    return arrangement
 
 
 def _fitted(

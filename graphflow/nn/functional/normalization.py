@@ -13,6 +13,7 @@ from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.ops.creation import beside
 from graphflow.ops.define import cast
 from graphflow.ops.elementwise import maximum, rsqrt, square
+from graphflow.ops.fused import fused
 from graphflow.ops.movement import reshape
 from graphflow.ops.reduce import count_along, floating, mean
 from graphflow.tensor import Tensor, as_tensor
@@ -41,6 +42,12 @@ def _trailing_axes(name: str, x: Tensor, normalized_shape: int | Sequence[int]) 
     return tuple(range(x.ndim - len(shape), x.ndim))
 
 
+def _last_axis(shape: tuple[int, ...], given: dict[str, Any]) -> str:
+    """The layout for eager mode: rows, if one axis is normalised."""
+    return "rows" if given.get("normalized_shape") in (shape[-1], shape[-1:]) else "batch"
+
+
+@fused(_last_axis, "input")
 def layer_norm(
     input: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
@@ -55,6 +62,7 @@ def layer_norm(
     return cast(_scaled(_standardized(floating(x), axes, eps), weight, bias), x.dtype)
 
 
+@fused(_last_axis, "input")
 def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
     """The last axes over the root of their mean square (Zhang and Sennrich 2019); ``eps`` is the dtype's by default."""
     x = as_tensor(input)
@@ -64,6 +72,7 @@ def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = No
     return cast(_scaled(wide * rsqrt(mean(square(wide), axes, True) + eps), weight, None), x.dtype)
 
 
+@fused("batch", "input")
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
     """Groups of channels (axis 1) with mean 0 and variance 1, each with all places (Wu and He 2018)."""
     x = as_tensor(input)
