@@ -11,8 +11,8 @@ from llvmlite import ir
 
 from graphflow_kernels.cpu.emitter import I64
 from graphflow_kernels.cpu.gemm_pack import packer
-from graphflow_kernels.cpu.gemm_plan import DIRECT_ROWS, DOT_SIZE, Gemm
-from graphflow_kernels.cpu.gemm_tile import dot_tile, outer_tile
+from graphflow_kernels.cpu.gemm_plan import DOT_SIZE, Gemm, Tile
+from graphflow_kernels.cpu.gemm_tile import dot_tile, outer_tile, row_tile
 from graphflow_kernels.cpu.loops import Integers, Size, loop
 from graphflow_kernels.cpu.scalar import ScalarBuilder
 from graphflow_kernels.cpu.value import Value
@@ -71,8 +71,8 @@ class _Nest:
         self.blocks = gemm.blocks(self.m, self.n, self.k, self.ints)
         self.depth = gemm.depth(self.k, self.ints)
         self.tile = scratch
-        self.packed_a = self.s.address(scratch, self.height * self.width, gemm.dtype)
-        area = 0 if gemm.a_direct else self.blocks.tile_rows * self.height * self.depth + gemm.lanes
+        self.packed_a = self.s.address(scratch, gemm.tile_area, gemm.dtype)
+        area = 0 if gemm.a_direct else self.blocks.tile_rows * gemm.a_panel(self.depth)
         self.packed_b = self.s.address(self.packed_a, area, gemm.dtype)
         # Which block of B is packed, so that chunks that share it pack it once.
         self.kept = builder.alloca(I64)
@@ -96,11 +96,10 @@ class _Nest:
             self.a = s.address(a(s, batch), self.first_row * self.a_row, gemm.a.dtype)
             self.b = s.address(b(s, batch), self.first_column * self.b_col, gemm.b.dtype)
             dots = gemm.may_dot and self.either(self.at_most(self.m, DOT_SIZE), self.at_most(self.n, DOT_SIZE))
-            self.choose(dots, self.dot_block, lambda: self.block(column_group))
-
-    def at_most(self, x: Size, bound: int) -> Any:
-        """x <= bound: a bool where x is known, else a value."""
-        return x <= bound
+            row = gemm.may_be_row and self.m == 1
+            self.choose(
+                dots, self.dot_block, lambda: self.choose(row, self.row_block, lambda: self.block(column_group))
+            )
 
     def either(self, x: Any, y: Any) -> Any:
         """x or y, decided when code is generated where possible."""
@@ -134,19 +133,26 @@ class _Nest:
             self.call(function, a, self.a_row, rows, b, self.b_col, columns, self.k, self.tile)
             self.finish(i, rows, j, columns)
 
+    def row_block(self) -> None:
+        """A block of a single row of C."""
+        gemm = self.gemm
+        function = row_tile(gemm, self.builder.module)
+        with self.tiles(self.columns, gemm.row_width) as (j, columns):
+            b = self.s.address(self.b, j * self.b_col, gemm.dtype)
+            self.call(function, self.a, self.a_col, b, self.b_row, columns, self.k, self.tile)
+            self.finish(self.s.const(0, "int64"), self.s.const(1, "int64"), j, columns)
+
     def block(self, column_group: Value) -> None:
         """A block of register tiles."""
         gemm = self.gemm
-        direct = gemm.b_may_be_direct and self.at_most(self.m, DIRECT_ROWS)
+        direct = gemm.b_direct(self.m)
         self.choose(direct, self.pack_last_columns, lambda: self.pack_columns_once(column_group))
         if not gemm.a_direct:
             self.pack_rows()
         with self.tiles(self.columns, self.width) as (j, columns):
             b, b_row = self.columns_at(j, columns, direct)
             with self.tiles(self.rows, self.height) as (i, rows):
-                a = self.a if gemm.a_direct else self.packed_a
-                a = self.s.address(a, i * (self.a_row if gemm.a_direct else self.depth), gemm.dtype)
-                self.multiply(a, rows, b, b_row)
+                self.multiply(i, rows, b, b_row, columns)
                 self.finish(i, rows, j, columns)
 
     @contextmanager
@@ -155,22 +161,38 @@ class _Nest:
         with loop(self.s, 0, length, step) as start:
             yield start, self.s.minimum(length - start, step)
 
-    def multiply(self, a: Any, rows: Value, b: Any, b_row: Size) -> None:
-        """Call the function of the least height that covers `rows`."""
+    def multiply(self, i: Value, rows: Value, b: Any, b_row: Size, columns: Value) -> None:
+        """Call the function of the least tile that covers the rows and columns."""
+        gemm, a = self.gemm, self.rows_at(i)
+
+        def call(height: int, width: int, masked: bool) -> None:
+            function = outer_tile(gemm, self.builder.module, Tile(height, width), masked)
+            self.call(function, a, self.a_row, self.a_col, rows, b, b_row, columns, self.k, self.tile)
+
+        def with_width(height: int) -> None:
+            vectors, last = gemm.widths[0], gemm.widths[-1]
+            if self.only_full_tiles or not (gemm.b_masked or len(gemm.widths) > 1):
+                call(height, vectors, False)
+            elif gemm.n is not None and gemm.n < self.width:
+                call(height, last, gemm.b_masked)
+            else:
+                masked = gemm.b_masked and (gemm.n is None or gemm.n % gemm.lanes != 0)
+                full = columns == self.width
+                self.choose(full, lambda: call(height, vectors, False), lambda: call(height, last, masked))
 
         def with_height(heights: tuple[int, ...]) -> None:
-            height, *lower = heights
-
-            def call() -> None:
-                function = outer_tile(self.gemm, self.builder.module, height)
-                self.call(function, a, self.a_row, self.a_col, rows, b, b_row, self.k, self.tile)
-
-            if not lower:
-                call()
+            if len(heights) == 1:
+                with_width(heights[0])
             else:
-                self.choose(rows > lower[0], call, lambda: with_height(tuple(lower)))
+                high = rows > heights[1]
+                self.choose(high, lambda: with_width(heights[0]), lambda: with_height(heights[1:]))
 
-        with_height(self.gemm.heights)
+        with_height(gemm.heights)
+
+    @property
+    def only_full_tiles(self) -> bool:
+        """Whether no tile reaches past the last column."""
+        return self.gemm.n is not None and self.gemm.n % self.width == 0
 
     def call(self, function: ir.Function, *arguments: Any) -> None:
         """Call an internal function; numbers and values become i64, pointers stay."""
@@ -181,53 +203,54 @@ class _Nest:
     def pack_rows(self) -> None:
         """The rows of A of this block, a panel for each tile."""
         s, gemm = self.s, self.gemm
-        function = packer(gemm, self.builder.module, gemm.a.dtype, gemm.a.col, gemm.a.row)
-        with self.tiles(self.rows, self.height) as (i, rows):
-            height: Size = self.height
-            for lower in gemm.heights[1:]:
-                height = s.select(rows <= lower, s.const(lower, "int64"), height)
-            for first in range(0, self.height, gemm.lanes):
-                source = s.address(self.a, (i + first) * self.a_row, gemm.a.dtype)
-                target = s.address(self.packed_a, i * self.depth + first, gemm.dtype)
-                source, count = self.within(source, rows, first, self.a_row, gemm.a.dtype)
-                needed = first < self.ints.value(height) if first and len(gemm.heights) > 1 else True
-                arguments = (source, self.a_col, self.a_row, count, self.k, target, height)
-                self.choose(needed, partial(self.call, function, *arguments), lambda: None)
+        vectors = -(-self.height // gemm.lanes)
+        function = packer(gemm, self.builder.module, gemm.a, gemm.a.col, gemm.a.row, vectors)
 
-    def within(self, source: Any, count: Value, first: int, stride: Size, dtype: str) -> tuple[Any, Value]:
-        """Source and count of the vector that starts at `first`: the last element again where none is left."""
-        if first == 0:
-            return source, count
-        s = self.s
-        back = s.minimum(count - (first + 1), 0)
-        return s.address(source, back * stride, dtype), s.maximum(count - first, 1)
+        def pack(start: Size, rows: Size, height: Size) -> None:
+            source = s.address(self.a, start * self.a_row, gemm.a.dtype)
+            panel = gemm.a_panel(self.depth)
+            self.call(function, source, self.a_col, self.a_row, rows, self.k, self.rows_at(start), height, panel)
 
-    def pack_columns(self, j: Value, columns: Value, target: Any) -> None:
-        """The columns of B of one tile."""
-        s, gemm = self.s, self.gemm
-        function = packer(gemm, self.builder.module, gemm.b.dtype, gemm.b.row, gemm.b.col)
-        for first in range(0, self.width, gemm.lanes):
-            source = s.address(self.b, (j + first) * self.b_col, gemm.b.dtype)
-            source, count = self.within(source, columns, first, self.b_col, gemm.b.dtype)
-            place = s.address(target, first, gemm.dtype)
-            self.call(function, source, self.b_row, self.b_col, count, self.k, place, self.width)
+        if len(gemm.heights) == 1:
+            pack(0, self.rows, self.height)
+            return
+        # The last tile may be of a lesser height.
+        whole = self.ints.quotient(self.rows, self.height) * self.height
+        rest, height = self.rows - whole, self.ints.value(self.height)
+        for lower in gemm.heights[1:]:
+            height = s.select(rest <= lower, s.const(lower, "int64"), height)
+        pack(0, whole, self.height)
+        pack(whole, rest, height)
+
+    def rows_at(self, i: Size) -> Any:
+        """Where a tile reads A."""
+        if self.gemm.a_direct:
+            return self.s.address(self.a, i * self.a_row, self.gemm.dtype)
+        panel = self.ints.quotient(i, self.height) * self.gemm.a_panel(self.depth)
+        return self.s.address(self.packed_a, panel, self.gemm.dtype)
+
+    def pack_columns(self, start: Size, columns: Size) -> None:
+        """Columns of B from `start` on."""
+        gemm = self.gemm
+        function = packer(gemm, self.builder.module, gemm.b, gemm.b.row, gemm.b.col, gemm.tile.vectors)
+        source = self.s.address(self.b, start * self.b_col, gemm.b.dtype)
+        panel = self.width * self.depth
+        self.call(function, source, self.b_row, self.b_col, columns, self.k, self.packed_b, self.width, panel)
 
     def pack_columns_once(self, column_group: Value) -> None:
         """All columns of B of this block, unless the chunk before has packed them."""
         kept = self.builder.load(self.kept, typ=I64)
         with self.builder.if_then(self.builder.icmp_signed("!=", kept, column_group.ir)):
-            with self.tiles(self.columns, self.width) as (j, columns):
-                self.pack_columns(j, columns, self.s.address(self.packed_b, j * self.depth, self.gemm.dtype))
+            self.pack_columns(0, self.columns)
             self.builder.store(column_group.ir, self.kept)
 
     def pack_last_columns(self) -> None:
         """The columns of the last tile if it is not full: whole vectors cannot be read there in place."""
-        s = self.s
-        if self.gemm.n is not None and self.gemm.n % self.width == 0:
+        if self.only_full_tiles or self.gemm.b_masked:
             return
         start = self.ints.quotient(self.columns, self.width) * self.width
         with self.builder.if_then((self.columns > start).ir):
-            self.pack_columns(s.value(self.ints.ir(start), "int64"), self.columns - start, self.packed_b)
+            self.pack_columns(start, self.columns - start)
 
     def columns_at(self, j: Value, columns: Value, direct: Any) -> tuple[Any, Size]:
         """Where a tile reads B, and the stride of k there."""
@@ -236,7 +259,7 @@ class _Nest:
         if direct is False:
             return packed, self.width
         in_place = s.address(self.b, j, dtype)
-        if direct is True and self.gemm.n is not None and self.gemm.n % self.width == 0:
+        if direct is True and (self.only_full_tiles or self.gemm.b_masked):
             return in_place, self.b_row
         whole = columns == self.width
         edge = self.packed_b

@@ -5,13 +5,14 @@ A packed panel holds, for each k, the elements of one tile's rows (A) or columns
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
 from graphflow_kernels.cpu.emitter import I32, I64
-from graphflow_kernels.cpu.gemm_plan import Gemm
+from graphflow_kernels.cpu.gemm_plan import Gemm, Layout
 from graphflow_kernels.cpu.loops import Integers, loop
 from graphflow_kernels.cpu.memory import POINTER
 from graphflow_kernels.cpu.scalar import ScalarBuilder
@@ -36,22 +37,28 @@ def shared_function(
     return function
 
 
-def packer(gemm: Gemm, module: ir.Module, dtype: str, along: int | None, across: int | None) -> ir.Function:
-    """The function ``pack(source, stride_along, stride_across, count, k, target, target_stride)``.
+def packer(
+    gemm: Gemm, module: ir.Module, operand: Layout, along: int | None, across: int | None, vectors: int
+) -> ir.Function:
+    """The function ``pack(source, along, across, count, k, target, width, panel)``.
 
-    Writes, for each k, one vector of the `count` elements across the panel (fewer than a vector at the edge) to
-    ``target + k * target_stride``. `along` is the stride of k and `across` the other, where known: the way to read
-    depends on which of them is 1.
+    Copies `count` elements across, for each of `k` elements along, into panels of `width` elements (`vectors` vectors,
+    the last one perhaps in part) that start `panel` elements apart. `along` and `across` are strides; where one is
+    known to be 1, that decides how to read. Whole vectors are written: up to one vector behind the last panel too.
     """
-    kinds = [POINTER, I64, I64, I64, I64, POINTER, I64]
-    if across == 1:
-        return shared_function(module, f"graphflow.pack_rows.{dtype}", kinds, _body(gemm, dtype, _copy))
-    if along == 1:
-        return shared_function(module, f"graphflow.pack_columns.{dtype}", kinds, _body(gemm, dtype, _transpose))
-    return shared_function(module, f"graphflow.pack_any.{dtype}", kinds, _body(gemm, dtype, _gather))
+    emit = _copy if across == 1 else _transpose if along == 1 else _gather
+    kinds = [POINTER, I64, I64, I64, I64, POINTER, I64, I64]
+
+    def body(builder: ir.IRBuilder, *arguments: Any) -> None:
+        s = ScalarBuilder(builder, gemm.target, 1)
+        v = ScalarBuilder(builder, gemm.target, gemm.lanes)
+        values = (x if x.type == POINTER else s.value(x, "int64") for x in arguments)
+        emit(s, v, operand.dtype, gemm.dtype, vectors, _Block(*values))
+
+    return shared_function(module, f"graphflow.pack{emit.__name__}.{operand.dtype}.{vectors}", kinds, body)
 
 
-class _Panel(NamedTuple):
+class _Block(NamedTuple):
     """The arguments of a packing function: pointers, and int64 values."""
 
     source: Any
@@ -60,16 +67,8 @@ class _Panel(NamedTuple):
     elements: Value
     k: Value
     target: Any
-    stride: Value
-
-
-def _body(gemm: Gemm, dtype: str, emit: Callable[..., None]) -> Callable[..., None]:
-    def body(builder: ir.IRBuilder, *arguments: Any) -> None:
-        s = ScalarBuilder(builder, gemm.target, 1)
-        v = ScalarBuilder(builder, gemm.target, gemm.lanes)
-        emit(gemm, dtype, s, v, _Panel(*(x if x.type == POINTER else s.value(x, "int64") for x in arguments)))
-
-    return body
+    width: Value
+    panel: Value
 
 
 def load_some(v: ScalarBuilder, pointer: Any, index: Any, dtype: str, count: Value) -> Value:
@@ -93,34 +92,48 @@ def load_some(v: ScalarBuilder, pointer: Any, index: Any, dtype: str, count: Val
     return v.value(phi, values[0][0].dtype)
 
 
-def _copy(gemm: Gemm, dtype: str, s: ScalarBuilder, v: ScalarBuilder, p: _Panel) -> None:
-    """The elements across the panel are contiguous."""
-    with loop(s, 0, p.k) as i:
-        v.store(load_some(v, p.source, i * p.along, dtype, p.elements), p.target, i * p.stride, gemm.dtype)
+def _copy(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, vectors: int, p: _Block) -> None:
+    """The elements across are contiguous: rows are read from one end to the other."""
+    panels = Integers(s).rounded_up(p.elements, p.width)
+    with loop(s, 0, p.k) as i, loop(s, 0, panels) as number:
+        first, target = number * p.width, number * p.panel + i * p.width
+        for lane in range(0, vectors * v.lanes, v.lanes):
+            start = first + lane
+            values = load_some(v, p.source, i * p.along + start, dtype, p.elements - start)
+            v.store(values, p.target, target + lane, to)
 
 
-def _gather(gemm: Gemm, dtype: str, s: ScalarBuilder, v: ScalarBuilder, p: _Panel) -> None:
+def _gather(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, vectors: int, p: _Block) -> None:
     """Nothing is contiguous."""
-    mask = v.mask_first(p.elements)
-    with loop(s, 0, p.k) as i:
-        values = v.load_strided(p.source, i * p.along, p.across, dtype, mask=mask)
-        v.store(values, p.target, i * p.stride, gemm.dtype)
+    with _vectors_of_panels(s, v, vectors, p) as (rows, target), loop(s, 0, p.k) as i:
+        v.store(v.gather(p.source, rows + v.splat(i * p.along), dtype), p.target, target + i * p.width, to)
 
 
-def _transpose(gemm: Gemm, dtype: str, s: ScalarBuilder, v: ScalarBuilder, p: _Panel) -> None:
+def _transpose(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, vectors: int, p: _Block) -> None:
     """The elements along k are contiguous: squares of a vector's width are transposed in registers."""
-    lanes = gemm.lanes
-    # Lanes past the edge read the last row again: what they hold is never stored in C.
-    starts = [s.minimum(s.const(row, "int64"), p.elements - 1) * p.across for row in range(lanes)]
-    whole = Integers(s).quotient(p.k, lanes) * lanes
-    with loop(s, 0, whole, lanes) as i:
-        columns = transposed(v, [v.load(p.source, start + i, dtype) for start in starts])
-        for number, column in enumerate(columns):
-            v.store(column, p.target, (i + number) * p.stride, gemm.dtype)
-    # The last few of k one at a time: a second copy of the above would cost more to compile than this takes.
-    rows = v.minimum(v.iota("int64"), v.splat(p.elements - 1)) * v.splat(p.across)
-    with loop(s, whole, p.k) as i:
-        v.store(v.gather(p.source, rows + v.splat(i), dtype), p.target, i * p.stride, gemm.dtype)
+    whole = Integers(s).quotient(p.k, v.lanes) * v.lanes
+    with _vectors_of_panels(s, v, vectors, p) as (rows, target):
+        starts = [v.lane(rows, number) for number in range(v.lanes)]
+        with loop(s, 0, whole, v.lanes) as i:
+            columns = transposed(v, [v.load(p.source, start + i, dtype) for start in starts])
+            for number, column in enumerate(columns):
+                v.store(column, p.target, target + (i + number) * p.width, to)
+        # The last few of k one at a time: a second copy of the above would cost more to compile than this takes.
+        with loop(s, whole, p.k) as i:
+            v.store(v.gather(p.source, rows + v.splat(i), dtype), p.target, target + i * p.width, to)
+
+
+@contextmanager
+def _vectors_of_panels(s: ScalarBuilder, v: ScalarBuilder, vectors: int, p: _Block) -> Iterator[tuple[Value, Value]]:
+    """A loop over the vectors of all panels: where each element starts in the source, and the vector in the target.
+
+    Lanes past the edge read the last element again: what they hold is never stored in C.
+    """
+    panels = Integers(s).rounded_up(p.elements, p.width)
+    with loop(s, 0, panels) as number, loop(s, 0, s.minimum(p.width, vectors * v.lanes), v.lanes) as lane:
+        last = v.splat(p.elements - 1)
+        rows = v.minimum(v.iota("int64") + v.splat(number * p.width + lane), last) * v.splat(p.across)
+        yield rows, number * p.panel + lane
 
 
 def transposed(v: ScalarBuilder, rows: list[Value]) -> list[Value]:

@@ -13,26 +13,44 @@ from typing import Any, NamedTuple
 from graphflow_kernels.cpu.target import Target
 from graphflow_kernels.cpu.types import ITEMSIZE, STORAGE_ONLY
 
+
+class Tile(NamedTuple):
+    """A register tile: rows of C, and vectors of columns."""
+
+    rows: int
+    vectors: int
+
+
 BASE_TILES = {
     # target: {bytes of an element: (rows, vectors of columns)}
-    "avx512": {4: (14, 2), 8: (8, 3)},
-    "avx2": {4: (6, 2), 8: (4, 3)},
-    "neon": {4: (8, 3), 8: (8, 3)},
-    "sse2": {4: (4, 2), 8: (4, 2)},
-    "generic": {4: (4, 2), 8: (4, 2)},
+    "avx512": {4: Tile(14, 2), 8: Tile(8, 3)},
+    "avx2": {4: Tile(6, 2), 8: Tile(4, 3)},
+    "neon": {4: Tile(8, 3), 8: Tile(8, 3)},
+    "sse2": {4: Tile(4, 2), 8: Tile(4, 2)},
+    "generic": {4: Tile(4, 2), 8: Tile(4, 2)},
 }
 """Accumulators that leave registers for one row of B and one element of A."""
 
 PACKED_A_BYTES = 384 * 1024
 """What the packed block of A may take: it is read again for each column of tiles, so it should stay in the L2 cache."""
 BLOCK_COLUMNS = 256
-"""Columns of a block, so that packing A once for them costs little."""
+"""Columns of a block (twice as many in large products): packing A once for them costs little."""
 CHUNK_PRODUCTS = 1 << 18
 """Multiplications worth a chunk of their own (about 4 us)."""
-ROW_BLOCKS = 16
-"""Blocks of rows that a large product is cut into, so that threads finish together."""
+CHUNKS = 12
+"""Chunks that a product is cut into if it is large enough, so that threads finish together."""
+CHUNK_AREA = 1 << 16
+"""Elements of C in a chunk of a large product."""
 DIRECT_ROWS = 28
 """Up to so many rows of C, B is read where it is: packed data would not be read often enough."""
+DIRECT_B_BYTES = 48 * 1024
+"""Up to this size B is read where it is anyway."""
+ROW_TILE_BYTES = 2048
+"""Width of the tiles of a single row."""
+DIRECT_TILES = 4
+"""Up to so many tiles side by side, A is read where it is if its rows are short."""
+DIRECT_K_BYTES = 2048
+"""What counts as short."""
 DOT_SIZE = 8
 """Up to so many rows or columns of C, and k contiguous in both operands, products are sums along vectors of k."""
 
@@ -46,13 +64,6 @@ class Layout(NamedTuple):
     dtype: str
     row: int | None
     col: int | None
-
-
-class Tile(NamedTuple):
-    """A register tile: rows of C, and vectors of columns."""
-
-    rows: int
-    vectors: int
 
 
 class Plan(NamedTuple):
@@ -133,27 +144,55 @@ class Gemm:
     @property
     def tile(self) -> Tile:
         """The register tile, chosen for the sizes that are known."""
-        rows, vectors = BASE_TILES[self.target.name][ITEMSIZE[self.dtype]]
-        needed = None if self.n is None else -(-self.n // self.lanes)
-        if self.m is not None and self.m <= rows // 2:
-            # Few rows: as many columns instead.
-            rows = self._allowed(max(1, self.m))
-            free = self.target.registers - 1 - (not self.target.has_fma)
-            return Tile(rows, max(1, min(free // (rows + 1), 8, needed or 8)))
-        if needed is not None:
-            # Vectors that compute nothing cost the same as others; so do narrow tiles, a little.
-            vectors = min(
-                range(max(1, vectors - 1), vectors + 1), key=lambda v: (-(-needed // v) * v * (4 + (v < vectors)), -v)
-            )
-            vectors = min(vectors, needed)
-        if self.m is not None:
-            rows = self._rows_for(self.m, rows)
-        return Tile(rows, vectors)
-
-    def _rows_for(self, m: int, most: int) -> int:
-        """The height near `most` that leaves the fewest rows of the last tile unused."""
+        most = BASE_TILES[self.target.name][ITEMSIZE[self.dtype]].rows
+        m = self.m
+        if m is None:
+            return Tile(most, self._vectors)
+        if self._few_rows:
+            return Tile(self._allowed(m), self._vectors)
         heights = [r for r in range(most, most // 2, -1) if self._allowed(r) == r]
-        return min(heights, key=lambda r: -(-m // r) * r * (50 + most - r))
+        if self.a_direct:
+            # Rows that are read in place have constant addresses where no tile reaches past the last row.
+            heights = [r for r in heights if m % r == 0] or heights
+        # The height that leaves the fewest rows of the last tile unused.
+        return Tile(min(heights, key=lambda r: -(-m // r) * r * (50 + most - r)), self._vectors)
+
+    @property
+    def _few_rows(self) -> bool:
+        """Whether all rows are one tile, with columns to make up for their number."""
+        return self.m is not None and 0 < self.m <= BASE_TILES[self.target.name][ITEMSIZE[self.dtype]].rows // 2
+
+    @property
+    def _vectors(self) -> int:
+        """Vectors of columns in a tile."""
+        vectors = BASE_TILES[self.target.name][ITEMSIZE[self.dtype]].vectors
+        if self.single_row:
+            vectors = self.row_width // self.lanes
+        elif self._few_rows:
+            free = self.target.registers - 1 - (not self.target.has_fma)
+            vectors = max(1, min(free // (self._allowed(self.m or 1) + 1), 8))
+        return vectors if self.n is None else max(1, min(vectors, self._needed))
+
+    @property
+    def single_row(self) -> bool:
+        """Whether C is one row, wide enough to be added up in memory instead of registers."""
+        return self.m == 1 and self.may_be_row
+
+    @property
+    def may_be_row(self) -> bool:
+        """Whether C is a wide row, or may be one at run time."""
+        wide = self.n is None or self.n > 4 * self.lanes
+        return self.m in (None, 1) and wide and self.b_may_be_direct and self.a.dtype == self.dtype
+
+    @property
+    def row_width(self) -> int:
+        """Columns of a tile of such a row."""
+        return ROW_TILE_BYTES // ITEMSIZE[self.dtype]
+
+    @property
+    def _needed(self) -> int:
+        """Vectors that cover all columns, where their number is known."""
+        return 0 if self.n is None else (self.n + self.lanes - 1) // self.lanes
 
     def _allowed(self, rows: int) -> int:
         """Packing writes whole vectors of rows: up to one, or several whole ones."""
@@ -167,6 +206,12 @@ class Gemm:
             return (most,)
         return (most, *(h for h in (8, 4, 2) if h <= most * 2 // 3 and self._allowed(h) == h))
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Vectors of columns in tiles, and in the last ones where fewer do."""
+        rest = self._needed % self._vectors
+        return (self._vectors, rest) if rest else (self._vectors,)
+
     # -- how operands are read -------------------------------------------------------------------------------------
 
     @property
@@ -174,13 +219,41 @@ class Gemm:
         """Whether A is read where it is: its elements are used too few times to be worth copying."""
         if self.a.dtype in STORAGE_ONLY:
             return False
-        few_columns = self.n is not None and self.n <= self.tile.vectors * self.lanes
-        return few_columns or (self.m is not None and self.m <= self.tile.rows and self.m <= 8)
+        tiles = -(-self._needed // self._vectors)
+        once = self.n is not None and tiles <= 1
+        few = self.n is not None and tiles <= DIRECT_TILES and self._short_a
+        return once or few or (self._few_rows and (self.m or 0) <= 8)
+
+    @property
+    def _short_a(self) -> bool:
+        """Whether the rows of A that a tile reads at once keep out of each other's way in the L1 cache."""
+        if self.k is None or None in (self.a.row, self.a.col) or self.m is None:
+            return False
+        size = ITEMSIZE[self.dtype]
+        apart = self.a.row if self.a.col == 1 else self.a.col
+        return self.k * size <= DIRECT_K_BYTES and (apart or 0) * size % 2048 != 0
 
     @property
     def b_may_be_direct(self) -> bool:
         """Whether B can be read where it is: its rows are contiguous and of the right dtype."""
         return self.b.col == 1 and self.b.dtype == self.dtype
+
+    def b_direct(self, m: Any) -> Any:
+        """Whether B is read where it is, for `m` rows (a number or a value)."""
+        if not self.b_may_be_direct:
+            return False
+        small = self.n is not None and self.k is not None and self.n * self.k * ITEMSIZE[self.dtype] <= DIRECT_B_BYTES
+        return True if small else m <= DIRECT_ROWS
+
+    @property
+    def b_masked(self) -> bool:
+        """Whether the last columns of a B that is always read in place are read with a mask, instead of packed."""
+        return self.m is not None and self.target.has_masks and bool(self.b_direct(self.m))
+
+    @property
+    def b_prefetch(self) -> bool:
+        """Whether a B may be read in place that is not in the cache."""
+        return self.b_may_be_direct and self.b_direct(0 if self.m is None else self.m)
 
     @property
     def may_dot(self) -> bool:
@@ -196,12 +269,18 @@ class Gemm:
         k = ops.greatest(k, 1)
         # Enough columns for packing to pay, and for a chunk to be worth starting where there are few rows.
         worth = ops.rounded_up(CHUNK_PRODUCTS // width, ops.greatest(m, 8) * k)
-        tile_columns = ops.greatest(ops.least(columns, ops.greatest(max(1, BLOCK_COLUMNS // width), worth)), 1)
+        wide = ops.least(ops.quotient(m * n, 8 * BLOCK_COLUMNS), 2 * BLOCK_COLUMNS)
+        wide = ops.greatest(wide, BLOCK_COLUMNS)
+        least = ops.greatest(ops.greatest(ops.quotient(wide, width), 1), worth)
+        tile_columns = ops.greatest(ops.least(columns, least), 1)
         column_blocks = ops.rounded_up(columns, tile_columns)
         tile_columns = ops.rounded_up(columns, ops.greatest(column_blocks, 1))
-        # Enough rows for a chunk to be worth starting, and no more than stay in cache.
+        # Enough rows for a chunk to be worth starting; no more than leaves chunks for many threads, or than stay in
+        # cache. The more rows, the less often B is read.
         worth = ops.rounded_up(CHUNK_PRODUCTS // height, ops.greatest(tile_columns, 1) * width * k)
-        tile_rows = ops.greatest(ops.rounded_up(rows, ROW_BLOCKS), ops.greatest(worth, 2))
+        chunks = ops.greatest(ops.quotient(m * n, CHUNK_AREA), CHUNKS)
+        row_blocks = ops.rounded_up(chunks, ops.greatest(column_blocks, 1))
+        tile_rows = ops.greatest(ops.rounded_up(rows, row_blocks), ops.greatest(worth, 2))
         if not self.a_direct:
             fits = ops.quotient(PACKED_A_BYTES // (ITEMSIZE[self.dtype] * height), k)
             tile_rows = ops.least(tile_rows, ops.greatest(fits, 1))
@@ -214,14 +293,24 @@ class Gemm:
         """Length of packed panels: k, rounded up to whole vectors."""
         return ops.rounded_up(ops.greatest(k, 1), self.lanes) * self.lanes
 
+    @property
+    def tile_area(self) -> int:
+        """Elements of the buffer for a finished tile."""
+        size = self.tile.rows * self.tile.vectors * self.lanes
+        return max(size, self.row_width) if self.may_be_row else size
+
+    def a_panel(self, depth: Any) -> Any:
+        """Elements of a packed panel of A; packing writes whole vectors, past its end."""
+        return depth * self.tile.rows + self.lanes
+
     def plan(self, batch: int, m: int, n: int, k: int) -> Plan:
         """The number of chunks and the bytes of scratch for `batch` products of these sizes."""
         ops = Numbers()
         blocks, depth = self.blocks(m, n, k, ops), self.depth(k, ops)
-        width = self.tile.vectors * self.lanes
-        tile = self.tile.rows * width
-        a = 0 if self.a_direct else blocks.tile_rows * self.tile.rows * depth
+        tile, width = self.tile_area, self.tile.vectors * self.lanes
+        a = 0 if self.a_direct else blocks.tile_rows * self.a_panel(depth)
         # Of a B that is read in place, only the last columns are packed.
-        b = (1 if self.b_may_be_direct and m <= DIRECT_ROWS else blocks.tile_columns) * width * depth
-        elements = tile + a + b + self.lanes  # packing writes whole vectors, past the end of A
-        return Plan(batch * blocks.row_blocks * blocks.column_blocks, elements * ITEMSIZE[self.dtype])
+        b_panels = 0 if self.b_masked else 1 if self.b_direct(m) else blocks.tile_columns
+        b = b_panels * width * depth
+        nchunks = batch * blocks.row_blocks * blocks.column_blocks
+        return Plan(nchunks, (tile + a + b) * ITEMSIZE[self.dtype])

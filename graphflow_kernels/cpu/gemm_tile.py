@@ -6,40 +6,53 @@ two instructions a vector, and lets one copy of the epilogue's code serve all of
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
 from graphflow_kernels.cpu.emitter import I64
 from graphflow_kernels.cpu.gemm_pack import shared_function
-from graphflow_kernels.cpu.gemm_plan import Gemm
+from graphflow_kernels.cpu.gemm_plan import Gemm, Tile
 from graphflow_kernels.cpu.loops import Integers, loop
 from graphflow_kernels.cpu.memory import POINTER
 from graphflow_kernels.cpu.scalar import ScalarBuilder
 from graphflow_kernels.cpu.types import ITEMSIZE
 from graphflow_kernels.cpu.value import Value
 
+ROWS_TOGETHER = 8
+"""Rows of B that a single row of C takes up at a time."""
+CACHE_LINE = 64
+INDEPENDENT_SUMS = 8
+"""As many additions as a CPU starts before the first of them ends."""
+PREFETCH_ROWS = 16
+"""How far ahead rows of B are fetched that are read in place: the CPU does not foresee short pieces of long rows."""
 
-def outer_tile(gemm: Gemm, module: ir.Module, rows: int) -> ir.Function:
-    """The function ``tile(a, a_row, a_col, count, b, b_row, k, output)`` for tiles of this height.
 
-    A column of A times a row of B is added for each k. `count` rows of A exist; a packed A has all of them.
+def outer_tile(gemm: Gemm, module: ir.Module, tile: Tile, masked: bool = False) -> ir.Function:
+    """The function ``tile(a, a_row, a_col, rows, b, b_row, columns, k, output, more)`` for tiles of this size.
+
+    A column of A times a row of B is added for each k. `rows` of A exist (a packed A has all of them), and `columns` of
+    B: the last vector is read with a mask if `masked`, else whole.
     """
-    kinds = [POINTER, I64, I64, I64, POINTER, I64, I64, POINTER]
+    kinds = [POINTER, I64, I64, I64, POINTER, I64, I64, I64, POINTER]
 
-    def body(builder: ir.IRBuilder, a: Any, a_row: Any, a_col: Any, count: Any, b: Any, *rest: Any) -> None:
-        b_row, k, output = rest
+    def body(builder: ir.IRBuilder, a: Any, a_row: Any, a_col: Any, rows: Any, b: Any, *rest: Any) -> None:
+        b_row, columns, k, output = rest
         v = ScalarBuilder(builder, gemm.target, gemm.lanes)
         s = ScalarBuilder(builder, gemm.target, 1)
-        offsets = _row_offsets(gemm, s, rows, s.value(a_row, "int64"), s.value(count, "int64"))
-        step = (
-            s.value(a_col, "int64") if gemm.a_direct and gemm.a.col is None else (gemm.a.col if gemm.a_direct else rows)
-        )
-        sums = _accumulate(gemm, s, v, rows, (a, offsets, step), (b, s.value(b_row, "int64")), k)
-        for number, total in enumerate(sums):
-            v.store(total, output, number * gemm.lanes, gemm.dtype, align=ITEMSIZE[gemm.dtype] * gemm.lanes)
+        offsets = _row_offsets(gemm, s, tile.rows, s.value(a_row, "int64"), s.value(rows, "int64"))
+        in_place = s.value(a_col, "int64") if gemm.a.col is None else gemm.a.col
+        a_step = in_place if gemm.a_direct else tile.rows
+        last = s.value(columns, "int64") - (tile.vectors - 1) * gemm.lanes
+        walk = _Walk(gemm, s, v, tile, offsets, a_step, s.value(b_row, "int64"), v.mask_first(last) if masked else None)
+        # Each row of the output has as many vectors as the widest tile.
+        pairs = [(row, vector) for row in range(tile.rows) for vector in range(tile.vectors)]
+        places = [(row * gemm.tile.vectors + vector) * gemm.lanes for row, vector in pairs]
+        for place, total in zip(places, walk.sums(a, b, k)):
+            v.store(total, output, place, gemm.dtype, align=ITEMSIZE[gemm.dtype] * gemm.lanes)
 
-    return shared_function(module, f"graphflow.tile.{rows}", kinds, body)
+    name = f"graphflow.tile.{tile.rows}x{tile.vectors}{'.masked' if masked else ''}"
+    return shared_function(module, name, kinds, body)
 
 
 def _row_offsets(gemm: Gemm, s: ScalarBuilder, rows: int, a_row: Value, count: Value) -> list[Any]:
@@ -53,35 +66,119 @@ def _row_offsets(gemm: Gemm, s: ScalarBuilder, rows: int, a_row: Value, count: V
     return [s.minimum(s.const(row, "int64"), count - 1) * stride for row in range(rows)]
 
 
-def _accumulate(gemm: Gemm, s: Any, v: Any, rows: int, a: tuple, b: tuple, k: Any) -> list[Value]:
-    """The loop along k with the whole tile in registers."""
-    builder, dtype, vectors = v.builder, gemm.dtype, gemm.tile.vectors
-    (a_pointer, offsets, a_step), (b_pointer, b_step) = a, b
-    before = builder.block
-    head, inside, after = (builder.append_basic_block(name) for name in ("along_k", "product", "done"))
-    builder.branch(head)
-    builder.position_at_end(head)
-    left, a_here, b_here = builder.phi(I64), builder.phi(POINTER), builder.phi(POINTER)
-    sums = [builder.phi(v.llvm_type(dtype)) for _ in range(rows * vectors)]
-    for phi, start in ((left, k), (a_here, a_pointer), (b_here, b_pointer)):
-        phi.add_incoming(start, before)
-    for phi in sums:
-        phi.add_incoming(v.const(0.0, dtype).ir, before)
-    builder.cbranch(builder.icmp_signed(">", left, I64(0)), inside, after)
-    builder.position_at_end(inside)
-    row_of_b = [v.load(b_here, q * gemm.lanes, dtype) for q in range(vectors)]
-    new = []
-    for r in range(rows):
-        element = v.splat(v.load_element(a_here, offsets[r], dtype))
-        new += [v.fma(element, x, v.value(sums[r * vectors + q], dtype)) for q, x in enumerate(row_of_b)]
-    left.add_incoming(builder.sub(left, I64(1)), builder.block)
-    a_here.add_incoming(s.address(a_here, a_step, dtype), builder.block)
-    b_here.add_incoming(s.address(b_here, b_step, dtype), builder.block)
-    for phi, value in zip(sums, new):
-        phi.add_incoming(value.ir, builder.block)
-    builder.branch(head)
-    builder.position_at_end(after)
-    return [v.value(phi, dtype) for phi in sums]
+class _Walk(NamedTuple):
+    """How a tile walks along k."""
+
+    gemm: Gemm
+    s: ScalarBuilder
+    v: ScalarBuilder
+    tile: Tile
+    offsets: list[Any]
+    a_step: Any
+    b_step: Value
+    mask: Value | None
+
+    def sums(self, a: Any, b: Any, k: Any) -> list[Value]:
+        """The tile's sums, in registers until all of k is done."""
+        size = self.tile.rows * self.tile.vectors
+        # A sum waits for the one before: few of them are kept several times, for every second, fourth, ... k.
+        copies = 1
+        while size * copies < INDEPENDENT_SUMS:
+            copies *= 2
+        totals = [self.v.const(0.0, self.gemm.dtype)] * (size * copies)
+        a, b, k, totals = self.along(a, b, k, totals, copies)
+        if copies > 1:
+            while len(totals) > size:
+                half = len(totals) // 2
+                totals = [x + y for x, y in zip(totals[:half], totals[half:])]
+            a, b, k, totals = self.along(a, b, k, totals, 1)
+        return totals
+
+    def along(self, a: Any, b: Any, left: Any, start: list[Value], steps: int) -> tuple[Any, Any, Any, list[Value]]:
+        """The loop over k, `steps` at a time, until less than that is left; where it stopped, and the sums."""
+        builder, dtype = self.v.builder, self.gemm.dtype
+        before = builder.block
+        head, inside, after = (builder.append_basic_block(name) for name in ("along_k", "product", "done"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        phis = [builder.phi(x.type) for x in (a, b, left)] + [builder.phi(x.ir.type) for x in start]
+        for phi, first in zip(phis, [a, b, left, *(x.ir for x in start)]):
+            phi.add_incoming(first, before)
+        a_here, b_here, left_here, *rest = phis
+        sums = [self.v.value(phi, dtype) for phi in rest]
+        builder.cbranch(builder.icmp_signed(">=", left_here, I64(steps)), inside, after)
+        builder.position_at_end(inside)
+        size, new, a_next, b_next = len(sums) // steps, [], a_here, b_here
+        for step in range(steps):
+            new += self.products(a_next, b_next, sums[step * size : (step + 1) * size])
+            a_next = self.s.address(a_next, self.a_step, dtype)
+            b_next = self.s.address(b_next, self.b_step, dtype)
+        for phi, value in zip(phis, [a_next, b_next, builder.sub(left_here, I64(steps)), *(x.ir for x in new)]):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return a_here, b_here, left_here, sums
+
+    def products(self, a: Any, b: Any, sums: list[Value]) -> list[Value]:
+        """The sums with a column of A times a row of B added."""
+        v, dtype, vectors = self.v, self.gemm.dtype, self.tile.vectors
+        if self.gemm.b_prefetch:
+            ahead = self.s.address(b, self.b_step * PREFETCH_ROWS, dtype)
+            for line in range(0, vectors * self.gemm.target.vector_bytes, CACHE_LINE):
+                v.prefetch(self.s.address(ahead, line // ITEMSIZE[dtype], dtype))
+        masks = [None] * (vectors - 1) + [self.mask]
+        row = [v.load(b, q * self.gemm.lanes, dtype, mask=mask) for q, mask in enumerate(masks)]
+        new: list[Value] = []
+        for r, offset in enumerate(self.offsets):
+            # One element after the other: all sums are in registers, and few are left.
+            element = v.splat(v.load_element(a, offset, dtype))
+            new += [v.fma(element, x, total) for x, total in zip(row, sums[r * vectors : (r + 1) * vectors])]
+        return new
+
+
+def row_tile(gemm: Gemm, module: ir.Module) -> ir.Function:
+    """The function ``row(a, a_col, b, b_row, columns, k, output)`` for a single row of C.
+
+    Several rows of B at a time are added to the whole tile, from end to end: B is read once, and in long pieces.
+    """
+    kinds = [POINTER, I64, POINTER, I64, I64, I64, POINTER]
+
+    def body(builder: ir.IRBuilder, *arguments: Any) -> None:
+        a, a_col, b, b_row, columns, k, output = arguments
+        v = ScalarBuilder(builder, gemm.target, gemm.lanes)
+        s = ScalarBuilder(builder, gemm.target, 1)
+        a_col, b_row, columns, k = (s.value(x, "int64") for x in (a_col, b_row, columns, k))
+        with loop(s, 0, columns, gemm.lanes) as c:
+            v.store(v.const(0.0, gemm.dtype), output, c, gemm.dtype)
+        vectors = Integers(s).quotient(columns, gemm.lanes) * gemm.lanes
+
+        def add(first: Value, rows: int) -> None:
+            elements = [s.load_element(a, (first + r) * a_col, gemm.dtype) for r in range(rows)]
+            starts = [s.address(b, (first + r) * b_row, gemm.dtype) for r in range(rows)]
+
+            def step(lanes: ScalarBuilder, c: Value, mask: Value | None) -> None:
+                total = lanes.load(output, c, gemm.dtype)
+                for element, start in zip(elements, starts):
+                    x = lanes.splat(lanes.value(element.ir, gemm.dtype))
+                    total = lanes.fma(x, lanes.load(start, c, gemm.dtype, mask=mask), total)
+                lanes.store(total, output, c, gemm.dtype)
+
+            with loop(s, 0, vectors, gemm.lanes) as c:
+                step(v, c, None)
+            if gemm.target.has_masks:
+                with builder.if_then((columns > vectors).ir):
+                    step(v, vectors, v.mask_first(columns - vectors))
+            else:
+                with loop(s, vectors, columns) as c:
+                    step(s, c, None)
+
+        together = Integers(s).quotient(k, ROWS_TOGETHER) * ROWS_TOGETHER
+        with loop(s, 0, together, ROWS_TOGETHER) as i:
+            add(i, ROWS_TOGETHER)
+        with loop(s, together, k) as i:
+            add(i, 1)
+
+    return shared_function(module, "graphflow.row", kinds, body)
 
 
 def dot_tile(gemm: Gemm, module: ir.Module) -> ir.Function:

@@ -77,6 +77,11 @@ class Memory(Emitter):
         address = self.address(pointer, index, dtype)
         self.builder.store(self.store_convert(x, dtype), address, align=types.ITEMSIZE[dtype])
 
+    def prefetch(self, address: Any) -> None:
+        """Ask for the cache line at `address`, which need not exist."""
+        kind = ir.Constant(I32, 0)  # for reading
+        self.intrinsic("llvm.prefetch.p0", ir.VoidType(), address, kind, ir.Constant(I32, 3), ir.Constant(I32, 1))
+
     # -- gathered --------------------------------------------------------------------------------------------------
 
     def gather(self, pointer: Any, indices: Value, dtype: str, mask: Value | None = None) -> Value:

@@ -24,12 +24,14 @@ class Rule(NamedTuple):
 
 
 def optimised(module: ir.Module, target: Target, opt: int) -> tuple[Any, Any]:
-    """The module after LLVM's passes, and the target machine."""
+    """The module after LLVM's passes (none for 0), and the target machine, which always generates good code."""
     import llvmlite.binding as llvm
 
-    machine = target.machine(opt)
+    machine = target.machine(opt=2)
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
+    if opt == 0:
+        return parsed, machine
     options = llvm.create_pipeline_tuning_options(speed_level=opt)
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(parsed, passes)
@@ -53,7 +55,9 @@ class Native:
 
     def function(self, name: str, *kinds: Any) -> Callable[..., None]:
         """The function `name` as a callable that takes arguments of these ctypes."""
-        return ctypes.CFUNCTYPE(None, *kinds)(self._engine.get_function_address(name))
+        call = ctypes.CFUNCTYPE(None, *kinds)(self._engine.get_function_address(name))
+        call.native = self  # type: ignore[attr-defined]  # the code lives as long as somebody can call it
+        return call
 
 
 def emit_map(module: ir.Module, name: str, rule: Rule, target: Target, lanes: int) -> None:

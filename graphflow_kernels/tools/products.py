@@ -20,6 +20,7 @@ from graphflow_kernels.tools.native import Native
 
 GUARD = 256
 """Bytes behind the scratch memory that must stay as they are."""
+GUARD_BYTE = 0xA5
 Finish = Callable[[ScalarBuilder, Value], Value]
 
 
@@ -81,23 +82,17 @@ class Product:
             call(begin, end)
         return output
 
-    def prepared(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Plan, Callable[[int, int], None]]:
+    def prepared(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Plan, Call]:
         """The output, the plan, and a function that does a range of chunks."""
         sizes = self._numbers(a, b)
         output = np.full((a.shape[0], sizes["m"], sizes["n"]), np.nan, self.gemm.dtype)
         plan = self.gemm.plan(a.shape[0], sizes["m"], sizes["n"], sizes["k"])
-        scratch = _aligned(plan.scratch_bytes + GUARD)
-        scratch[plan.scratch_bytes :] = 0xA5
         table = np.array([x.ctypes.data for x in (a, b, output)], "int64")
         batch = [x.strides[0] // x.itemsize for x in (a, b, output)]
         run_time = [sizes[name] for name in self.gemm.run_time]
         arguments = np.array([0, 1, 2, *batch, *run_time, sizes["n"]], "int64")
 
-        def call(begin: int, end: int) -> None:
-            self._kernel(table.ctypes.data, arguments.ctypes.data, begin, end, scratch.ctypes.data)
-
-        call.keep = (a, b, scratch)  # type: ignore[attr-defined]
-        return output, plan, call
+        return output, plan, Call(self._kernel, table, arguments, plan.scratch_bytes, (self, a, b, output))
 
     @staticmethod
     def _numbers(a: np.ndarray, b: np.ndarray) -> dict[str, int]:
@@ -105,6 +100,30 @@ class Product:
         for key, x in (("a", a), ("b", b)):
             sizes[f"{key}_row"], sizes[f"{key}_col"] = (stride // x.itemsize for stride in x.strides[1:])
         return sizes
+
+
+class Call:
+    """Does ranges of chunks of one product, with scratch memory of its own: one for each thread."""
+
+    def __init__(self, kernel: Any, table: np.ndarray, arguments: np.ndarray, scratch: int, keep: Any) -> None:
+        self.memory = _aligned(scratch + GUARD)
+        self.memory[scratch:] = GUARD_BYTE
+        self._made_of = (kernel, table, arguments, scratch, keep)
+        self._kernel = kernel
+        # Looked up once: that takes longer than a small product.
+        self._addresses = (table.ctypes.data, arguments.ctypes.data, self.memory.ctypes.data)
+
+    def __call__(self, begin: int, end: int) -> None:
+        table, arguments, memory = self._addresses
+        self._kernel(table, arguments, begin, end, memory)
+
+    def another(self) -> Call:
+        """The same with other scratch memory."""
+        return Call(*self._made_of)
+
+    def within_scratch(self) -> bool:
+        """Whether nothing has been written behind the scratch memory."""
+        return bool((self.memory[-GUARD:] == GUARD_BYTE).all())
 
 
 EVERYTHING = ("m", "n", "k", "a_row", "a_col", "b_row", "b_col")

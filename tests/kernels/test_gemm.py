@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from graphflow_kernels.cpu import host, named
 from graphflow_kernels.cpu.gemm_plan import BASE_TILES, Gemm, Layout, Tile
 from graphflow_kernels.tools.native import assembly
-from graphflow_kernels.tools.products import EVERYTHING, GUARD, Product, emit_product
+from graphflow_kernels.tools.products import EVERYTHING, Product, emit_product
 
 LESSER = {"avx512": ("avx512", "avx2", "sse2"), "avx2": ("avx2", "sse2")}.get(host().name, (host().name,))
 TARGETS = [host() if name == host().name else named(name) for name in LESSER]
@@ -63,7 +64,7 @@ def test_all_sizes_and_layouts_with_one_kernel(target, layout):
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
 def test_known_sizes(target, layout):
-    for m, n, k in [(1, 70, 33), (6, 40, 20), (50, 10, 24), (37, 1, 40), (45, 96, 40)]:
+    for m, n, k in [(1, 70, 33), (1, 300, 20), (6, 40, 20), (50, 10, 24), (37, 1, 40), (45, 96, 40)]:
         a, b = operands(2, m, n, k, layout)
         check(Product(target, a, b, EVERYTHING), a, b)
 
@@ -114,7 +115,7 @@ def test_known_and_run_time_sizes_stay_within_their_scratch():
         product = Product(host(), a, b, known)
         _, plan, call = product.prepared(a, b)
         call(0, plan.nchunks)
-        assert (call.keep[2][plan.scratch_bytes :] == 0xA5).all() and call.keep[2].size == plan.scratch_bytes + GUARD
+        assert call.within_scratch()
 
 
 def test_operands_are_read_only_where_they_exist():
@@ -157,7 +158,8 @@ def test_tiles_fit_the_registers_of_every_target():
                 product = Gemm(target, m, n, None, Layout(dtype, None, 1), Layout(dtype, None, 1))
                 tile = product.tile
                 # The sums, a row of B, an element of A, and the product where it is not fused with the sum.
-                assert tile.rows * tile.vectors + tile.vectors + 1 <= target.registers
+                in_registers = tile.rows * tile.vectors + tile.vectors + 1
+                assert product.single_row or in_registers <= target.registers
                 assert tile.rows <= product.lanes or tile.rows % product.lanes == 0
                 assert all(h <= tile.rows for h in product.heights) and product.heights[0] == tile.rows
             assert rows * vectors + vectors + 1 + (not target.has_fma) <= target.registers
@@ -169,12 +171,25 @@ def test_the_rule_for_tiles():
 
     assert tile("avx512", None, None) == Tile(14, 2)
     assert tile("avx512", 256, 512) == Tile(13, 2)  # 20 * 13 rows; 14 would compute 266
-    assert tile("avx512", 1, 512) == Tile(1, 8)
-    assert tile("avx512", 256, 10) == Tile(13, 1)
+    assert tile("avx512", 1, 512) == Tile(1, 32)  # added up in memory
+    assert tile("avx512", 2, 512) == Tile(2, 8)
+    assert tile("avx512", 256, 10) == Tile(8, 1)  # A is read in place: no tile past the last row
     assert tile("avx512", None, None, "float64") == Tile(8, 3)
     assert tile("avx2", None, None) == Tile(6, 2)
     assert tile("sse2", None, None) == Tile(4, 2)
     assert tile("neon", None, None) == Tile(8, 3)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
+def test_sums_stay_in_registers(target):
+    """No vector goes to the stack: that halves the speed, and by how much depends on the stack's alignment."""
+    for sizes, dtype in [((512, 512, 512), "float32"), ((None, 64, 96), "float32"), ((256, 256, 256), "float64")]:
+        m, n, k = sizes
+        product = Gemm(target, m, n, k, Layout(dtype, k, 1), Layout(dtype, n, 1))
+        text = assembly(emit_product(product), target, opt=0)
+        functions = re.findall(r'^"?graphflow\.tile\.[\w.]+"?:\n(.*?)\.cfi_endproc', text, re.DOTALL | re.MULTILINE)
+        assert len(functions) >= len(product.heights)
+        assert not [body for body in functions if re.search(r"mm\d+, -?\d*\(%rsp\)", body)]
 
 
 def test_chunks_depend_on_sizes_only_and_small_products_are_one():
@@ -183,7 +198,7 @@ def test_chunks_depend_on_sizes_only_and_small_products_are_one():
     assert product.plan(16, 32, 64, 32).nchunks == 16
     assert product.plan(1, 256, 256, 256).nchunks >= 8
     assert product.plan(1, 0, 256, 256).nchunks == 0
-    assert product.plan(1, 2048, 2048, 2048).scratch_bytes < 4 << 20
+    assert product.plan(1, 2048, 2048, 2048).scratch_bytes < 5 << 20
 
 
 def test_missing_run_time_numbers_are_an_error():
