@@ -95,11 +95,10 @@ class _Nest:
             self.columns = ints.least(self.n - self.first_column, self.blocks.tile_columns * self.width)
             self.a = s.address(a(s, batch), self.first_row * self.a_row, gemm.a.dtype)
             self.b = s.address(b(s, batch), self.first_column * self.b_col, gemm.b.dtype)
-            dots = gemm.may_dot and self.either(self.at_most(self.m, DOT_SIZE), self.at_most(self.n, DOT_SIZE))
+            dots = gemm.may_dot and self.either(self.m <= DOT_SIZE, self.n <= DOT_SIZE)
             row = gemm.may_be_row and self.m == 1
-            self.choose(
-                dots, self.dot_block, lambda: self.choose(row, self.row_block, lambda: self.block(column_group))
-            )
+            tiles = partial(self.block, column_group)
+            self.choose(dots, self.dot_block, partial(self.choose, row, self.row_block, tiles))
 
     def either(self, x: Any, y: Any) -> Any:
         """x or y, decided when code is generated where possible."""
