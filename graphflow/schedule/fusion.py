@@ -52,7 +52,8 @@ from graphflow.schedule.split import split_reduction
 
 MAX_REREAD = 1 << 16  # elements of a row that a second pass may walk again (a row that stays in cache)
 MAX_CHAIN = 24  # ops in a floating chain
-MAX_BODY = 400  # values in one kernel body: beyond this, compiling gets slow and registers run out
+MAX_BODY = 128  # values in one kernel body, in all passes over a row: beyond this, compiling gets slow
+MAX_LEVEL = 4  # reductions in one kernel that each need the one before: each walks the row once more
 
 
 class Fuser(Placement):
@@ -181,8 +182,8 @@ class Fuser(Placement):
 
     def _why_not(self, group: Group, node: Node, shape: Shape, axes: tuple[int, ...] | None) -> str:
         name, kernel = node.op.name, group.kernel
-        if len(kernel.body) > MAX_BODY:
-            return f"{name} left out: the kernel has {len(kernel.body)} values already"
+        if self._full(group, node, axes is not None):
+            return f"{name} left out: the kernel has {len(kernel.body)} values in {1 + max(group.levels)} passes already"
         if axes is not None and group.contract is not None:
             return f"{name} left out: it reduces what a matrix product just made"
         if axes is not None and group.fixed_axes and kernel.reduced != axes:
@@ -215,7 +216,7 @@ class Fuser(Placement):
 
     def _fits(self, group: Group, node: Node, shape: Shape, axes: tuple[int, ...] | None) -> bool:
         kernel = group.kernel
-        if len(kernel.body) > MAX_BODY or not isinstance(self.kernels[group.number], Group):
+        if self._full(group, node, axes is not None) or not isinstance(self.kernels[group.number], Group):
             return False
         if axes is not None:  # a reduction: over the whole domain, along the same axes
             if group.contract is not None or shape != kernel.shape or (group.fixed_axes and kernel.reduced != axes):
@@ -237,6 +238,12 @@ class Fuser(Placement):
         if full and not self._may_reread(group):
             return all(self._level(group, n) == 0 for n in node.inputs)
         return True
+
+    def _full(self, group: Group, node: Node, reduces: bool) -> bool:
+        """Whether a group has enough to do: a value may be computed again in each pass over the rows."""
+        level = max((self._level(group, n) for n in node.inputs), default=0) + reduces
+        passes = 1 + max(level, max(group.levels, default=0))
+        return level > MAX_LEVEL or len(group.kernel.body) * passes > MAX_BODY
 
     def _level(self, group: Group, node: Node) -> int:
         fused = self.fused.get(node)
