@@ -183,7 +183,7 @@ class Fuser(Placement):
     def _why_not(self, group: Group, node: Node, shape: Shape, axes: tuple[int, ...] | None) -> str:
         name, kernel = node.op.name, group.kernel
         if self._full(group, node, axes is not None):
-            return f"{name} left out: the kernel has {len(kernel.body)} values in {1 + max(group.levels)} passes already"
+            return f"{name} left out: the kernel has {len(kernel.body)} values, {1 + max(group.levels)} passes already"
         if axes is not None and group.contract is not None:
             return f"{name} left out: it reduces what a matrix product just made"
         if axes is not None and group.fixed_axes and kernel.reduced != axes:
