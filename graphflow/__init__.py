@@ -50,7 +50,7 @@ globals().update(_FUNCTIONS)
 bool = bool_
 
 # Parts that are imported when first used: `import graphflow` stays nearly as quick as `import numpy`.
-_MODULES = ("data", "datasets", "io", "keras", "metrics", "nn", "onnx", "optim", "passes", "testing", "train", "viz")
+_MODULES = ("data", "datasets", "io", "metrics", "nn", "optim", "passes", "testing", "train")
 # Public names that live in such parts.
 _PLACES = {
     "Graph": "graphflow.ir.graph",
@@ -65,6 +65,7 @@ _PLACES = {
     "global_variables_initializer": "graphflow.trace",
     "group": "graphflow.trace",
     "load": "graphflow.io",
+    "load_graph": "graphflow.io",
     "no_op": "graphflow.trace",
     "placeholder": "graphflow.trace",
     "register_session_run_conversion_functions": "graphflow.runtime.session",

@@ -45,6 +45,7 @@ ALLOWED_IN_FUNCTIONS: dict[tuple[str, str], str] = {
     ("graphflow.autograd", "graphflow.runtime.tape"): "backward passes that repeat run as native programs",
     ("graphflow.ops.fused", "graphflow.runtime.fused"): "composites called often run as native programs",
     ("graphflow.ir.graph", "graphflow.passes"): "Graph.optimize is a front door to the passes",
+    ("graphflow.ir.graph", "graphflow.io.graphs"): "Graph.save is a front door to the files",
     ("graphflow.ir.graph", "graphflow.trace.recorder"): "`with graph:` is a front door to the recorder",
     ("graphflow.ops.control", "graphflow.trace.branches"): "the branches of cond are recorded as graphs of their own",
     ("graphflow.ops.control", "graphflow.ir.interpreter"): "the reference of cond runs one of them",

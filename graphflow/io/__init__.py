@@ -11,3 +11,4 @@ LoadResult(missing_keys=[], unexpected_keys=[])
 from __future__ import annotations
 
 from graphflow.io.files import load, save
+from graphflow.io.graphs import load_graph, save_graph

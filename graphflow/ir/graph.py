@@ -280,6 +280,12 @@ class Graph:
 
         draw(self, path, groups)
 
+    def save(self, path: Any) -> None:
+        """Write the graph and the values of its variables to a file; ``gf.load_graph`` reads it."""
+        from graphflow.io.graphs import save_graph
+
+        save_graph(self, path)
+
     def optimize(self, passes: Sequence[str] | None = None) -> Graph:
         """A new, finalized graph that computes the same with less work; ``passes`` names those to run (None: all)."""
         from graphflow.passes import optimize

@@ -53,7 +53,7 @@ def to_text(graph: Graph, *, origins: bool = True) -> str:
     graphs = nested_graphs(graph)
     for i, inner in enumerate(graphs[:-1], 1):
         writer.graphs[id(inner)] = f"&g{i}"
-    for variable in _variables(graphs):
+    for variable in mentioned_variables(graphs):
         writer.declare(variable)
     body = [line for g in graphs for line in writer.block(g)]
     return "\n".join([HEADER, *writer.header, *body]) + "\n"
@@ -83,7 +83,7 @@ def nested_graphs(graph: Graph) -> list[Graph]:
     return found[::-1]
 
 
-def _variables(graphs: list[Graph]) -> list[Variable]:
+def mentioned_variables(graphs: list[Graph]) -> list[Variable]:
     """The variables that the graphs made or mention, in order of first mention."""
     found: dict[int, Variable] = {id(v): v for v in graphs[-1].created}
     for graph in graphs:
