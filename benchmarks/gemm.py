@@ -2,7 +2,7 @@
 
 ``python benchmarks/gemm.py [--threads 2] [--dtype float64] [--run-time-m] [--quick] [--json FILE]``. Times are CPU time
 of one thread (the least of many runs), so that other work on the machine disturbs them little; with ``--threads`` also
-the wall time of that many threads that share the chunks.
+how many times less the busiest of so many threads would have to do.
 """
 # ruff: noqa: E402
 
@@ -15,10 +15,11 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
 
 import argparse
 import ctypes
+import itertools
 import json
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,42 +129,14 @@ def measure(
     row |= {"gflops": round(flops / ours / 1e9, 1), "numpy_gflops": round(flops / theirs / 1e9, 1)}
     row["share_of_peak"] = round(flops / ours / 1e9 / peak, 3)
     if options.threads > 1:
-        one, many = wall_times(call, plan.nchunks, options.threads, seconds)
-        row["speedup"] = round(one / many, 2)
+        row["speedup"] = round(ours / longest_share(call, plan.nchunks, options.threads, seconds), 2)
     return row
 
 
-def wall_times(call: Callable[[int, int], None], nchunks: int, threads: int, seconds: float) -> tuple[float, float]:
-    """The least wall time with one thread and with several, each with scratch memory of its own."""
-    calls = [call.another() for _ in range(threads)]  # type: ignore[attr-defined]
-    barrier = threading.Barrier(threads + 1)
-    state = {"on": True}
-
-    def work(number: int) -> None:
-        first, last = number * nchunks // threads, (number + 1) * nchunks // threads
-        while True:
-            barrier.wait()
-            if not state["on"]:
-                return
-            calls[number](first, last)
-            barrier.wait()
-
-    workers = [threading.Thread(target=work, args=(t,), daemon=True) for t in range(threads)]
-    for worker in workers:
-        worker.start()
-    one = many = float("inf")
-    end = time.perf_counter() + 2 * seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        call(0, nchunks)
-        one = min(one, time.perf_counter() - start)
-        start = time.perf_counter()
-        barrier.wait()
-        barrier.wait()
-        many = min(many, time.perf_counter() - start)
-    state["on"] = False
-    barrier.wait()
-    return one, many
+def longest_share(call: Callable[[int, int], None], nchunks: int, threads: int, seconds: float) -> float:
+    """The CPU time of the thread that has most to do, each on a core of its own."""
+    cuts = [t * nchunks // threads for t in range(threads + 1)]
+    return max(least_time(partial(call, *cut), seconds / threads) for cut in itertools.pairwise(cuts))
 
 
 def main() -> None:

@@ -202,8 +202,7 @@ class _Nest:
     def pack_rows(self) -> None:
         """The rows of A of this block, a panel for each tile."""
         s, gemm = self.s, self.gemm
-        vectors = -(-self.height // gemm.lanes)
-        function = packer(gemm, self.builder.module, gemm.a, gemm.a.col, gemm.a.row, vectors)
+        function = packer(gemm, self.builder.module, gemm.a, gemm.a.col, gemm.a.row)
 
         def pack(start: Size, rows: Size, height: Size) -> None:
             source = s.address(self.a, start * self.a_row, gemm.a.dtype)
@@ -231,7 +230,7 @@ class _Nest:
     def pack_columns(self, start: Size, columns: Size) -> None:
         """Columns of B from `start` on."""
         gemm = self.gemm
-        function = packer(gemm, self.builder.module, gemm.b, gemm.b.row, gemm.b.col, gemm.tile.vectors)
+        function = packer(gemm, self.builder.module, gemm.b, gemm.b.row, gemm.b.col)
         source = self.s.address(self.b, start * self.b_col, gemm.b.dtype)
         panel = self.width * self.depth
         self.call(function, source, self.b_row, self.b_col, columns, self.k, self.packed_b, self.width, panel)

@@ -37,14 +37,12 @@ def shared_function(
     return function
 
 
-def packer(
-    gemm: Gemm, module: ir.Module, operand: Layout, along: int | None, across: int | None, vectors: int
-) -> ir.Function:
+def packer(gemm: Gemm, module: ir.Module, operand: Layout, along: int | None, across: int | None) -> ir.Function:
     """The function ``pack(source, along, across, count, k, target, width, panel)``.
 
-    Copies `count` elements across, for each of `k` elements along, into panels of `width` elements (`vectors` vectors,
-    the last one perhaps in part) that start `panel` elements apart. `along` and `across` are strides; where one is
-    known to be 1, that decides how to read. Whole vectors are written: up to one vector behind the last panel too.
+    Copies `count` elements across, for each of `k` elements along, into panels of `width` elements (less than a vector,
+    or several whole ones) that start `panel` elements apart. `along` and `across` are strides; where one is known to be
+    1, that decides how to read. Whole vectors are written: up to one vector behind the last panel too.
     """
     emit = _copy if across == 1 else _transpose if along == 1 else _gather
     kinds = [POINTER, I64, I64, I64, I64, POINTER, I64, I64]
@@ -53,9 +51,9 @@ def packer(
         s = ScalarBuilder(builder, gemm.target, 1)
         v = ScalarBuilder(builder, gemm.target, gemm.lanes)
         values = (x if x.type == POINTER else s.value(x, "int64") for x in arguments)
-        emit(s, v, operand.dtype, gemm.dtype, vectors, _Block(*values))
+        emit(s, v, operand.dtype, gemm.dtype, _Block(*values))
 
-    return shared_function(module, f"graphflow.pack{emit.__name__}.{operand.dtype}.{vectors}", kinds, body)
+    return shared_function(module, f"graphflow.pack{emit.__name__}.{operand.dtype}", kinds, body)
 
 
 class _Block(NamedTuple):
@@ -92,27 +90,27 @@ def load_some(v: ScalarBuilder, pointer: Any, index: Any, dtype: str, count: Val
     return v.value(phi, values[0][0].dtype)
 
 
-def _copy(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, vectors: int, p: _Block) -> None:
+def _copy(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, p: _Block) -> None:
     """The elements across are contiguous: rows are read from one end to the other."""
     panels = Integers(s).rounded_up(p.elements, p.width)
     with loop(s, 0, p.k) as i, loop(s, 0, panels) as number:
         first, target = number * p.width, number * p.panel + i * p.width
-        for lane in range(0, vectors * v.lanes, v.lanes):
+        with loop(s, 0, p.width, v.lanes) as lane:
             start = first + lane
             values = load_some(v, p.source, i * p.along + start, dtype, p.elements - start)
             v.store(values, p.target, target + lane, to)
 
 
-def _gather(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, vectors: int, p: _Block) -> None:
+def _gather(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, p: _Block) -> None:
     """Nothing is contiguous."""
-    with _vectors_of_panels(s, v, vectors, p) as (rows, target), loop(s, 0, p.k) as i:
+    with _vectors_of_panels(s, v, p) as (rows, target), loop(s, 0, p.k) as i:
         v.store(v.gather(p.source, rows + v.splat(i * p.along), dtype), p.target, target + i * p.width, to)
 
 
-def _transpose(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, vectors: int, p: _Block) -> None:
+def _transpose(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, p: _Block) -> None:
     """The elements along k are contiguous: squares of a vector's width are transposed in registers."""
     whole = Integers(s).quotient(p.k, v.lanes) * v.lanes
-    with _vectors_of_panels(s, v, vectors, p) as (rows, target):
+    with _vectors_of_panels(s, v, p) as (rows, target):
         starts = [v.lane(rows, number) for number in range(v.lanes)]
         with loop(s, 0, whole, v.lanes) as i:
             columns = transposed(v, [v.load(p.source, start + i, dtype) for start in starts])
@@ -124,13 +122,13 @@ def _transpose(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, vectors:
 
 
 @contextmanager
-def _vectors_of_panels(s: ScalarBuilder, v: ScalarBuilder, vectors: int, p: _Block) -> Iterator[tuple[Value, Value]]:
+def _vectors_of_panels(s: ScalarBuilder, v: ScalarBuilder, p: _Block) -> Iterator[tuple[Value, Value]]:
     """A loop over the vectors of all panels: where each element starts in the source, and the vector in the target.
 
     Lanes past the edge read the last element again: what they hold is never stored in C.
     """
     panels = Integers(s).rounded_up(p.elements, p.width)
-    with loop(s, 0, panels) as number, loop(s, 0, s.minimum(p.width, vectors * v.lanes), v.lanes) as lane:
+    with loop(s, 0, panels) as number, loop(s, 0, p.width, v.lanes) as lane:
         last = v.splat(p.elements - 1)
         rows = v.minimum(v.iota("int64") + v.splat(number * p.width + lane), last) * v.splat(p.across)
         yield rows, number * p.panel + lane

@@ -112,7 +112,7 @@ class Gemm:
     >>> product.tile
     Tile(rows=13, vectors=2)
     >>> product.plan(1, 256, 512, 784).nchunks
-    20
+    10
     """
 
     target: Target

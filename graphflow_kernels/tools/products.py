@@ -103,23 +103,18 @@ class Product:
 
 
 class Call:
-    """Does ranges of chunks of one product, with scratch memory of its own: one for each thread."""
+    """Does ranges of chunks of one product."""
 
     def __init__(self, kernel: Any, table: np.ndarray, arguments: np.ndarray, scratch: int, keep: Any) -> None:
         self.memory = _aligned(scratch + GUARD)
         self.memory[scratch:] = GUARD_BYTE
-        self._made_of = (kernel, table, arguments, scratch, keep)
-        self._kernel = kernel
+        self._kernel, self._keep = kernel, (table, arguments, keep)
         # Looked up once: that takes longer than a small product.
         self._addresses = (table.ctypes.data, arguments.ctypes.data, self.memory.ctypes.data)
 
     def __call__(self, begin: int, end: int) -> None:
         table, arguments, memory = self._addresses
         self._kernel(table, arguments, begin, end, memory)
-
-    def another(self) -> Call:
-        """The same with other scratch memory."""
-        return Call(*self._made_of)
 
     def within_scratch(self) -> bool:
         """Whether nothing has been written behind the scratch memory."""
