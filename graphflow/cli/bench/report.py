@@ -203,4 +203,4 @@ def _optional(us: float | None) -> str:
 
 
 def _bytes(count: float) -> str:
-    return f"{count / 2**20:.1f} MiB"
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
