@@ -100,7 +100,7 @@ def _contract(kernel: ContractKernel) -> Instruction:
 
         emit_contract(plan, module, symbol, host())
 
-    unit = Unit(plan.key, emit, _name(kernel))
+    unit = Unit(plan.key, emit, _name(kernel), family=plan.family)
     return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)
 
 

@@ -55,6 +55,13 @@ class ContractPlan:
         b = Layout(self.kernel.b.buffer.dtype.name, known["b_row"], known["b_col"])
         return Gemm(host(), known["m"], known["n"], known["k"], a, b)
 
+    @property
+    def family(self) -> str:
+        """What the inner functions of the product (tiles, packing) depend on: products of one family share them."""
+        g = self.gemm
+        in_place = (g.a.row, g.a.col, g.m) if g.a_direct else None
+        return f"gemm {g.dtype} {g.tile.vectors} {in_place} {g.b_prefetch} {g.m == 1} {g.n == 1}"
+
     def work(self, sizes: Mapping[str, int]) -> Work:
         batch = evaluate(product(self.kernel.batch), sizes)
         plan = self.gemm.plan(batch, *(evaluate(self.sizes[name], sizes) for name in "mnk"))
