@@ -159,7 +159,7 @@ def _slice_infer(x: AVal, starts: Shape, sizes: Shape, steps: tuple[int, ...]) -
     for axis, (length, start, size, step) in enumerate(zip(x.shape, starts, sizes, steps)):
         if isinstance(length, Dim) or isinstance(start, Dim) or isinstance(size, Dim):
             past_end = length - start - size if step == 1 else length - start - (step < 0)
-            inside = (size, past_end, start if step > 0 else start + (size - 1) * step)
+            inside: tuple[Size, ...] = (size, past_end, start if step > 0 else start + (size - 1) * step)
         elif size > 0:
             inside = (start, start + (size - 1) * step, length - 1 - start, length - 1 - start - (size - 1) * step)
         else:

@@ -59,7 +59,7 @@ for _name, _value in list(vars(dtype_helpers).items()):
         setattr(dtype_helpers, _name, _without(_value))
 
 
-class Exception_:
+class Exemption:
     """A line of exceptions.txt: ``unsupported`` tests are skipped, ``different`` ones must fail."""
 
     def __init__(self, line: str) -> None:
@@ -67,8 +67,8 @@ class Exception_:
         self.pattern = re.compile(pattern)
 
 
-EXCEPTIONS = [
-    Exception_(line)
+EXEMPTIONS = [
+    Exemption(line)
     for line in (Path(__file__).parent / "exceptions.txt").read_text(encoding="utf-8").splitlines()
     if line.strip() and not line.startswith("#")
 ]
@@ -76,7 +76,7 @@ EXCEPTIONS = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        found = next((e for e in EXCEPTIONS if e.pattern.search(item.nodeid)), None)
+        found = next((e for e in EXEMPTIONS if e.pattern.search(item.nodeid)), None)
         if found is not None:
             mark = pytest.mark.skip if found.kind == "unsupported" else pytest.mark.xfail
             item.add_marker(mark(reason=f"{found.kind}: {found.reason}"))
