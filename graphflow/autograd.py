@@ -36,7 +36,11 @@ def _producer(t: Tensor) -> Producer | None:
             return None
         return node.op, [Tensor(None, n) for n in node.inputs], attrs
     tape = t._tape
-    return None if tape is None else (tape.op, tape.args, tape.attrs)
+    if tape is None:
+        return None
+    if tape is _FREED:
+        raise _freed()
+    return tape.op, tape.args, tape.attrs
 
 
 def _topological(roots: Sequence[Tensor], relevant: Callable[[Tensor], bool]) -> list[tuple[Tensor, Producer | None]]:
@@ -138,12 +142,7 @@ def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False, cre
             )
         )
     if root._node is None and root._tape is _FREED:
-        raise GradientError(
-            at_line(
-                "backward through operations that an earlier backward freed; use backward(retain_graph=True)",
-                user_origin(),
-            )
-        )
+        raise _freed()
     seed = _seed(root, gradient)
     found = None
     if root._node is None and config.current.native and not create_graph and dispatch.state.recorder is None:
@@ -203,6 +202,11 @@ class _Freed:
 
 
 _FREED: Any = _Freed()
+
+
+def _freed() -> GradientError:
+    message = "backward through operations that an earlier backward freed; use backward(retain_graph=True)"
+    return GradientError(at_line(message, user_origin()))
 
 
 def gradients(ys: Any, xs: Any, grad_ys: Any = None) -> Any:

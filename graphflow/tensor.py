@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Array = Any  # numpy.ndarray of any dtype
 _asarray, _ndarray = np.asarray, np.ndarray
 _state = dispatch.state
-LARGE = 1 << 11  # elements from which native code may be faster than NumPy
+LARGE = 1 << 12  # elements from which native code may be faster than NumPy
 
 
 class Operators:

@@ -7,6 +7,7 @@ disk cache starts fast.
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import NamedTuple
 
 
@@ -68,8 +69,9 @@ def default_num_threads() -> int:
     return num_cpus()
 
 
+@cache
 def num_cpus() -> int:
-    """The number of CPUs this process may run on.
+    """The number of CPUs this process may run on, as it was when first asked for.
 
     >>> num_cpus() >= 1
     True

@@ -285,7 +285,7 @@ maximum = elementwise(
 )
 relu = elementwise(
     "relu",
-    lambda x: np.maximum(x, 0),
+    lambda x: np.maximum(x, np.zeros(x.shape, x.dtype)),  # NumPy is slow where one operand is a number
     lambda b, x: b.maximum(x, 0),
     lambda g, out, x: (where(out <= 0, 0.0, g),),
     methods=("relu",),

@@ -111,12 +111,15 @@ class Plan:
                 self.parallel |= work.nchunks > 1
             stopped = stopped and not _can_fail(step.kernel)
         self._close(calls)
-        self.binding = self.segments[0].program.args[0]
+        self.binding = memoryview(self.segments[0].program.args[0])  # quicker to write to than an array
         self.epoch = -1
 
     def bind(self, first: int, arrays: Sequence[Any]) -> None:
         """Enter arrays for the binding slots ``first``...; they must live until the run is over."""
-        self.binding[2 + 2 * first : 2 + 2 * (first + len(arrays)) : 2] = [id(a) for a in arrays]
+        at, binding = 2 + 2 * first, self.binding
+        for a in arrays:
+            binding[at] = id(a)
+            at += 2
 
     def _close(self, calls: list[Any]) -> None:
         if calls:
@@ -188,7 +191,7 @@ class Native:
                 plan = self._plan(arrays)
             results = [np.empty(shape, dtype) for shape, dtype in plan.outputs]
             plan.bind(0, [*arrays, *results])
-            if plan.epoch != variable_epoch():
+            if self._variables and plan.epoch != variable_epoch():
                 self._bind_variables(plan, len(arrays) + len(results))
             for buffer, cell in self._host:
                 cell[0] = buffer.payload()

@@ -34,6 +34,8 @@ def read(root: Tensor) -> tuple[tuple[Any, ...], list[Tensor]] | None:
 
     None for a tape that a program cannot stand for. A loop, not recursion: tapes can be deep.
     """
+    if root._tape is None:
+        return None
     numbers: dict[int, int] = {}
     tensors: list[Tensor] = []
     key: list[Any] = []
@@ -43,21 +45,27 @@ def read(root: Tensor) -> tuple[tuple[Any, ...], list[Tensor]] | None:
         if id(t) in numbers:
             stack.pop()
             continue
-        tape = t._tape
-        if tape is None:
-            data: Any = t._data
+        tape: Any = t._tape
+        count = len(stack)
+        for a in tape.args:
+            if id(a) in numbers:
+                continue
+            if a._tape is not None:
+                stack.append(a)
+                continue
+            data: Any = a._data
             if data is None:
                 return None
-            key += (data.dtype.num, data.shape, t.requires_grad)
-        else:
-            waiting = [a for a in tape.args if id(a) not in numbers]
-            if waiting:
-                stack += waiting
-                continue
-            key.append(tape.op)
-            key += [numbers[id(a)] for a in tape.args]
-            if tape.attrs:
-                key += tape.attrs.items()
+            numbers[id(a)] = len(tensors)
+            tensors.append(a)
+            key += (data.dtype.num, data.shape, a.requires_grad)
+        if len(stack) > count:
+            continue
+        if tape.op is None:  # freed by an earlier backward
+            return None
+        key += (tape.op, tuple([numbers[id(a)] for a in tape.args]))
+        if tape.attrs:
+            key += tape.attrs.items()
         numbers[id(t)] = len(tensors)
         tensors.append(t)
         stack.pop()
