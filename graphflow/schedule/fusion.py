@@ -47,7 +47,7 @@ from graphflow.schedule.kernels import (
     Program,
     Reduce,
 )
-from graphflow.schedule.placement import Placement
+from graphflow.schedule.placement import Placement, is_tiny
 from graphflow.schedule.split import split_reduction
 
 MAX_REREAD = 1 << 16  # elements of a row that a second pass may walk again (a row that stays in cache)
@@ -136,13 +136,21 @@ class Fuser(Placement):
         self._settle(node, node.aval.shape)
         group = self._open_group(node, None)
         if group is None:
-            chains = [self.floating[n] for n in node.inputs if n in self.floating]
-            chain = Chain(node.op.cost + sum(c.cost for c in chains), 1 + max((c.length for c in chains), default=0))
-            if chain.length <= MAX_CHAIN:
+            chain = self._chain(node)
+            if chain.length <= MAX_CHAIN and (chain.cheap or not is_tiny(node)):
                 self.floating[node] = chain
                 return
             group = self._new_group(node.aval.shape)
         self._join(group, node)
+
+    def _chain(self, node: Node) -> Chain:
+        chains = [self.floating[n] for n in node.inputs if n in self.floating]
+        reads = [n for n in node.inputs if n in self.located and n.aval.shape == node.aval.shape]
+        return Chain(
+            node.op.cost + sum(c.cost for c in chains),
+            1 + max((c.length for c in chains), default=0),
+            frozenset(reads).union(*(c.reads for c in chains)),
+        )
 
     def _settle(self, node: Node, shape: Shape) -> None:
         """Give costly floating operands kernels of their own where this consumer would compute them many times."""

@@ -35,15 +35,17 @@ class Fused:
 
 @dataclass(frozen=True)
 class Chain:
-    """The ops that a floating value takes: their cost, and how many follow one another."""
+    """The ops that a floating value takes: their cost, how many follow one another, and the values as large as its own
+    that they read."""
 
     cost: int
     length: int
+    reads: frozenset[Node]
 
     @property
     def cheap(self) -> bool:
         """Whether computing it again costs less than storing and loading it."""
-        return self.cost <= CHEAP
+        return self.cost <= CHEAP and len(self.reads) <= 1
 
 
 @dataclass(eq=False)

@@ -271,8 +271,11 @@ def tiny_first(nodes: Sequence[Node]) -> list[Node]:
     for node in nodes:
         if node.op.kind == "source":
             early.add(node)
-        elif node.op.kind in ("map", "view") and all(i in early for i in node.inputs):
-            size = product(node.aval.shape)
-            if not isinstance(size, Dim) and size <= TINY:
-                early.add(node)
+        elif node.op.kind in ("map", "view") and all(i in early for i in node.inputs) and is_tiny(node):
+            early.add(node)
     return [n for n in nodes if n in early] + [n for n in nodes if n not in early]
+
+
+def is_tiny(node: Node) -> bool:
+    size = product(node.aval.shape)
+    return not isinstance(size, Dim) and size <= TINY
