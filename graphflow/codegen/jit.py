@@ -41,7 +41,8 @@ class Unit:
     name: str = ""
     pyfunc: Callable[..., None] | None = None
     family: str = ""
-    """Units of one family are emitted into one module, so that they share internal functions of the same name."""
+    """Units of one family are emitted into one module, so that they share internal functions of the same name; they
+    are tuned by hand, and LLVM leaves the order of their instructions alone."""
 
     @classmethod
     def python(cls, key: str, pyfunc: Callable[..., None], name: str = "") -> Unit:
@@ -183,7 +184,7 @@ def _lower(units: Sequence[Unit]) -> list[llvm.Assembly]:
     if families:
         emitters = [{u.symbol: _checked(u, u.emit) for u in family if u.emit} for family in families.values()]
         for family, text in zip(families.values(), numba_target.lower_batch(emitters)):
-            modules.append(llvm.Assembly([u.symbol for u in family], [text]))
+            modules.append(llvm.Assembly([u.symbol for u in family], [text], tuned=bool(family[0].family)))
     return modules
 
 

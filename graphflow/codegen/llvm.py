@@ -37,6 +37,7 @@ class Assembly(NamedTuple):
 
     symbols: Sequence[str]
     texts: Sequence[str]
+    tuned: bool = False  # emitted in the order that keeps the registers full, see _PASSES_FOR_TUNED
 
     @property
     def size(self) -> int:
@@ -56,23 +57,34 @@ def object_code(kernels: Sequence[Assembly], host: Host) -> bytes:
     with llvm.create_context() as context, llvm.parse_assembly("", context) as whole:
         whole.triple = host.triple
         whole.data_layout = str(machine.target_data)
-        for symbols, texts in kernels:
-            with llvm.parse_assembly(texts[0], context) as module:
-                for text in texts[1:]:
-                    with llvm.parse_assembly(text, context) as other:
-                        for function in other.functions:
-                            if function.linkage == llvm.Linkage.linkonce_odr:
-                                function.linkage = "weak_odr"  # linked even if its caller comes later
-                        module.link_in(other)
-                module.verify()
-                # Internal, so that helpers of the same name in two kernels do not meet.
-                for value in (*module.functions, *module.global_variables):
-                    if not value.is_declaration:
-                        value.linkage = "external" if value.name in symbols else "internal"
-                whole.link_in(module)
-        _optimise(llvm, machine, whole)
+        for tuned in (False, True):  # the standard pipeline must not see tuned kernels
+            mine = [k for k in kernels if k.tuned is tuned]
+            for kernel in mine:
+                with _linked(llvm, kernel, context) as module:
+                    if tuned:
+                        _optimise(llvm, machine, module, _PASSES_FOR_TUNED)
+                    whole.link_in(module)
+            if mine and not tuned:
+                _optimise(llvm, machine, whole)
         _check_calls(whole)
         return _emit(llvm, machine, whole)
+
+
+def _linked(llvm: Any, kernel: Assembly, context: Any) -> Any:
+    """One module of a kernel's parts; its symbols are external, all else internal."""
+    module = llvm.parse_assembly(kernel.texts[0], context)
+    for text in kernel.texts[1:]:
+        with llvm.parse_assembly(text, context) as other:
+            for function in other.functions:
+                if function.linkage == llvm.Linkage.linkonce_odr:
+                    function.linkage = "weak_odr"  # linked even if its caller comes later
+            module.link_in(other)
+    module.verify()
+    # Internal, so that helpers of the same name in two kernels do not meet.
+    for value in (*module.functions, *module.global_variables):
+        if not value.is_declaration:
+            value.linkage = "external" if value.name in kernel.symbols else "internal"
+    return module
 
 
 def _check_calls(module: Any) -> None:
@@ -89,18 +101,26 @@ def _check_calls(module: Any) -> None:
         raise RuntimeError(f"it calls {', '.join(unknown)}, which native kernels do not have")
 
 
-def _optimise(llvm: Any, machine: Any, module: Any) -> None:
-    """One run of LLVM's standard pipeline.
+_PASSES_FOR_TUNED = ("sroa", "instruction_combine", "simplify_cfg")
+"""Matrix kernels run as fast after these as after O2, which takes three times as long to compile them."""
 
-    O2, not O3, and no SLP vectoriser: the loops are vectorised either way (measured: same code), in three quarters
-    of the time.
+
+def _optimise(llvm: Any, machine: Any, module: Any, passes: Sequence[str] = ()) -> None:
+    """Run the named passes; without names LLVM's standard pipeline.
+
+    That is O2, not O3, without vectorisers: kernels are emitted as vectors, and library kernels gain nothing by them.
     """
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = False
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(machine, options)
-    passes = builder.getModulePassManager()
-    _without_lock("LLVMPY_RunNewModulePassManager")(passes, module, builder)
+    if passes:
+        manager = llvm.create_new_module_pass_manager()
+        for name in passes:
+            getattr(manager, f"add_{name}_pass")()
+    else:
+        manager = builder.getModulePassManager()
+    _without_lock("LLVMPY_RunNewModulePassManager")(manager, module, builder)
 
 
 def _emit(llvm: Any, machine: Any, module: Any) -> bytes:
