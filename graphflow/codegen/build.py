@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphflow.codegen.contract import ContractPlan, can_generate, emit_contract
+from graphflow.codegen.conv import ConvPlan, emit_conv
 from graphflow.codegen.jit import Unit
 from graphflow.codegen.loops import LoopPlan, Work
 from graphflow.core.dims import Dim, Size, evaluate
@@ -18,6 +19,7 @@ from graphflow.schedule.kernels import (
     Buffer,
     Compute,
     ContractKernel,
+    ConvKernel,
     HostStep,
     Indirect,
     Kernel,
@@ -73,6 +75,8 @@ def build(kernels: list[Kernel], status: Buffer, numbers: Mapping[Any, int]) -> 
             out.append(kernel)
         elif isinstance(kernel, LibraryKernel):
             out.append(_library(kernel, status, numbers[kernel.nodes[0]]))
+        elif isinstance(kernel, ConvKernel):
+            out.append(_conv(kernel))
         elif isinstance(kernel, ContractKernel):
             out.append(_contract(kernel) if can_generate(kernel) else _loop(as_loop(kernel), kernel))
         else:
@@ -99,6 +103,18 @@ def _contract(kernel: ContractKernel) -> Instruction:
         from graphflow_kernels.cpu.target import host
 
         emit_contract(plan, module, symbol, host())
+
+    unit = Unit(plan.key, emit, _name(kernel), family=plan.family)
+    return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)
+
+
+def _conv(kernel: ConvKernel) -> Instruction:
+    plan = ConvPlan(kernel)
+
+    def emit(module: Any, symbol: str) -> None:
+        from graphflow_kernels.cpu.target import host
+
+        emit_conv(plan, module, symbol, host())
 
     unit = Unit(plan.key, emit, _name(kernel), family=plan.family)
     return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)

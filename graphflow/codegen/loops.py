@@ -83,13 +83,16 @@ class Axis:
 class LoopPlan:
     """The loop nest for a kernel."""
 
-    def __init__(self, kernel: LoopKernel, arguments: Arguments | None = None) -> None:
-        """Plan a kernel; with ``arguments``, as the epilogue of a product that has these arguments too."""
+    def __init__(self, kernel: LoopKernel, arguments: Arguments | None = None, merge_after: int | None = None) -> None:
+        """Plan a kernel; with ``arguments``, as the epilogue of a product that has these arguments too.
+
+        Of an epilogue's axes, those after axis ``merge_after`` may be walked as one.
+        """
         self.kernel = kernel
         self.accesses = _accesses(kernel)
         self.indexed = any(isinstance(v, Compute) and v.op.indexed for v in kernel.body)
         self.is_epilogue = arguments is not None
-        self.axes = self._merge(self._live_axes())
+        self.axes = self._merge(self._live_axes(), merge_after)
         self.strides = {id(a): tuple(self._stride(a, axis) for axis in self.axes) for a in self.accesses}
         self.vector = len(self.axes) - 1 if self.is_epilogue else self._vector_axis()
         self.form = self._form()
@@ -116,14 +119,16 @@ class LoopPlan:
         live = [Axis(s, i in reduced, (i,)) for i, s in enumerate(self.kernel.shape) if isinstance(s, Dim) or s != 1]
         return [a for a in live if not a.reduced] + [a for a in live if a.reduced]
 
-    def _merge(self, axes: list[Axis]) -> list[Axis]:
+    def _merge(self, axes: list[Axis], after: int | None) -> list[Axis]:
         """Neighbouring axes that every access walks as if they were one become one."""
-        if self.indexed or self.is_epilogue:
+        if self.indexed or (self.is_epilogue and after is None):
             return axes
+        first = -1 if after is None else after
         out: list[Axis] = []
         for axis in axes:
             last = out[-1] if out else None
-            if last is not None and last.reduced == axis.reduced and self._walks_as_one(last, axis):
+            alike = last is not None and last.domain[0] > first and last.reduced == axis.reduced
+            if last is not None and alike and self._walks_as_one(last, axis):
                 out[-1] = Axis(last.extent * axis.extent, axis.reduced, (*last.domain, *axis.domain))
             else:
                 out.append(axis)

@@ -51,7 +51,8 @@ class Op:
                       to know where they are (iota, random_bits) also take ``index=(coordinate per axis)``
              reduce   the name of the combination: "add", "mul", "max", "min", "or", "and"
              view     (view, **attrs) -> view or None: the op as an index map on a strided view (core/view.py)
-             place    (avals, **attrs) -> list of (starts, steps), one for each operand
+             place    (avals, **attrs) -> for each operand (starts, steps) of a slice, or a function that gives the view
+                      of its elements' places from the view of the whole
              library  (avals, **attrs) -> name of the kernel in graphflow_kernels and its parameters
              others are known to the scheduler by their kind
     samples  () -> Sample list

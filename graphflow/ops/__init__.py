@@ -21,6 +21,8 @@ from graphflow.ops import masks
 from graphflow.ops import indexing
 from graphflow.ops import matrices
 from graphflow.ops import linalg
+from graphflow.ops import conv
+from graphflow.ops import pool
 from graphflow.ops import sorting
 from graphflow.ops import random
 from graphflow.ops import composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphflow.core.dims import shape_str
-from graphflow.schedule.kernels import ContractKernel, HostStep, LibraryKernel, LoopKernel, Program
+from graphflow.schedule.kernels import ContractKernel, ConvKernel, HostStep, LibraryKernel, LoopKernel, Program
 
 
 def describe(program: Program) -> str:
@@ -28,6 +28,9 @@ def _domain(kernel: Any) -> str:
     if isinstance(kernel, ContractKernel):
         batch = f"{shape_str(kernel.batch)} x " if kernel.batch else ""
         return f"{batch}{kernel.m}x{kernel.n}x{kernel.k}"
+    if isinstance(kernel, ConvKernel):
+        parts = f" in {kernel.splits} parts" if kernel.splits > 1 else ""
+        return f"{shape_str(kernel.x)} with {shape_str(kernel.w)}{parts}"
     if isinstance(kernel, LoopKernel):
         reduced = f" over axes {kernel.reduced}" if kernel.reduced else ""
         return f"{shape_str(kernel.shape)}{reduced}"

@@ -24,6 +24,7 @@ from graphflow.core.dims import Dim, Shape, Size, product, shape_str
 from graphflow.core.errors import CompileError, at_line
 from graphflow.core.view import View
 from graphflow.ir.graph import Graph, Node
+from graphflow.schedule.convolution import Convolutions
 from graphflow.schedule.groups import (
     Axes,
     Chain,
@@ -47,7 +48,7 @@ from graphflow.schedule.kernels import (
     Program,
     Reduce,
 )
-from graphflow.schedule.placement import Placement, is_tiny
+from graphflow.schedule.placement import is_tiny
 from graphflow.schedule.split import split_reduction
 
 MAX_REREAD = 1 << 16  # elements of a row that a second pass may walk again (a row that stays in cache)
@@ -56,7 +57,7 @@ MAX_BODY = 128  # values in one kernel body, in all passes over a row: beyond th
 MAX_LEVEL = 4  # reductions in one kernel that each need the one before: each walks the row once more
 
 
-class Fuser(Placement):
+class Fuser(Convolutions):
     """One walk over one graph."""
 
     # -- the walk ---------------------------------------------------------------------------------------------------
@@ -291,6 +292,9 @@ class Fuser(Placement):
 
     # -- kernels of their own ---------------------------------------------------------------------------------------
     def _contract(self, node: Node) -> None:
+        if node.op.name == "conv":
+            self._conv(node)
+            return
         left, right = (self.materialize(n) for n in node.inputs)
         shape = node.aval.shape
         k = node.inputs[0].aval.shape[-1]
@@ -330,9 +334,9 @@ class Fuser(Placement):
         placements = node.op.emit(*(n.aval for n in node.inputs), **node.attrs)
         if product(node.aval.shape) != sum(product(n.aval.shape) for n in node.inputs):
             self._fill(node, output, node.attrs.get("value", 0))
-        for operand, (starts, steps) in zip(node.inputs, placements, strict=True):
-            target = Located(output, whole.slice(starts, operand.aval.shape, steps))
-            self._copy(operand, self._copy_source(operand), output, target)
+        for operand, where in zip(node.inputs, placements, strict=True):
+            view = where(whole) if callable(where) else whole.slice(where[0], operand.aval.shape, where[1])
+            self._copy(operand, self._copy_source(operand), output, Located(output, view))
         self.located[node] = Located(output, whole)
 
     def finish(self, kernel: Any) -> Kernel:

@@ -9,7 +9,7 @@ from typing import Any
 from graphflow.core.dims import Dim, Shape, Size
 from graphflow.core.view import View
 from graphflow.ir.graph import Node
-from graphflow.schedule.kernels import Access, BodyValue, Buffer, ContractKernel, LoopKernel, value_level
+from graphflow.schedule.kernels import Access, BodyValue, Buffer, ContractKernel, ConvKernel, LoopKernel, value_level
 
 Axes = tuple["int | None", ...]  # for each axis of a value: the domain axis it runs along, None for size 1
 
@@ -59,7 +59,7 @@ class Group:
     numbers: dict[BodyValue, int] = field(default_factory=dict)
     levels: list[int] = field(default_factory=list)
     fixed_axes: bool = False  # reductions fix which axes are reduced
-    contract: ContractKernel | None = None
+    contract: ContractKernel | ConvKernel | None = None  # the kernel that the loop is the epilogue of
 
     def add(self, value: BodyValue) -> int:
         """The number of a body value, appended if it is new."""

@@ -3,7 +3,8 @@
 A Program is a list of kernels over numbered buffers. Most kernels are loops (``LoopKernel``): a domain of axes, some of
 them reduced, and a straight-line body that is evaluated at every point. Elementwise chains, reductions and rows
 (softmax, normalisation: several reductions over one row) are all of this one form. The others call a kernel written by
-hand (``LibraryKernel``), multiply matrices (``ContractKernel``) or leave native code for a moment (``HostStep``).
+hand (``LibraryKernel``), multiply matrices (``ContractKernel``), convolve (``ConvKernel``) or leave native code for a
+moment (``HostStep``).
 """
 
 from __future__ import annotations
@@ -202,6 +203,37 @@ class ContractKernel:
 
 
 @dataclass(eq=False)
+class ConvKernel:
+    """out[n, g*o, p] = sum over c, t of x[n, g, c, p * stride + t * dilation - low] * w[g, o, c, t], then a body.
+
+    ``a`` walks x, ``b`` walks w, both along their own axes. The epilogue is a LoopKernel over the result's axes, whose
+    value 0 is the sum; with several ``splits`` it has one more axis in front: each partial sum is over a part of c.
+    """
+
+    x: Shape
+    w: Shape
+    a: Access
+    b: Access
+    dtype: DType
+    epilogue: LoopKernel
+    splits: int
+    strides: tuple[int, ...]
+    low: Shape
+    dilations: tuple[int, ...]
+    sizes: Shape
+    outputs_first: bool
+    nodes: list[Node] = field(default_factory=list)
+    why: str = ""
+    kind: str = "Conv"
+
+    def reads(self) -> list[Buffer]:
+        return [self.a.buffer, self.b.buffer, *self.epilogue.reads()]
+
+    def writes(self) -> list[Buffer]:
+        return self.epilogue.writes()
+
+
+@dataclass(eq=False)
 class LibraryKernel:
     """A kernel written by hand, over whole contiguous buffers."""
 
@@ -237,7 +269,7 @@ class HostStep:
         return []
 
 
-Kernel = LoopKernel | ContractKernel | LibraryKernel | HostStep
+Kernel = LoopKernel | ContractKernel | ConvKernel | LibraryKernel | HostStep
 
 
 @dataclass(eq=False)

@@ -10,7 +10,23 @@ Those that are no more than ops are defined with the ops and only named here; na
 
 from __future__ import annotations
 
+from graphflow.nn.functional.adaptive import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
 from graphflow.nn.functional.channels import dropout1d, dropout2d
+from graphflow.nn.functional.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from graphflow.nn.functional.distance import (
     cosine_embedding_loss,
     cosine_similarity,
@@ -20,6 +36,14 @@ from graphflow.nn.functional.distance import (
     triplet_margin_loss,
 )
 from graphflow.nn.functional.normalization import batch_norm, group_norm, layer_norm, rms_norm
+from graphflow.nn.functional.pooling import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from graphflow.nn.functional.tables import bilinear, embedding
 from graphflow.ops.composite import (
     celu,
