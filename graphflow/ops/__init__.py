@@ -28,4 +28,5 @@ from graphflow.ops import random
 from graphflow.ops import composite
 from graphflow.ops import losses
 from graphflow.ops import control
+from graphflow.ops import custom
 from graphflow.ops import namespace

@@ -61,7 +61,7 @@ def functionalize(
                 if variable.resettable:
                     attrs = {"value": np.array(variable._initial)}
                     state[variable] = out.add(special.CONSTANT, (), attrs, origin=node.origin)
-        elif name == "identity":
+        elif name in ("identity", "with_gradient"):
             mapping[node] = mapping[node.inputs[0]]
         elif name != "group":
             inputs = tuple(mapping[i] for i in node.inputs)
