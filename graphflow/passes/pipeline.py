@@ -12,7 +12,7 @@ from graphflow.core.aval import AVal
 from graphflow.core.errors import VerifyError
 from graphflow.ir.graph import Graph, Node
 from graphflow.ir.verify import Verified, verify
-from graphflow.passes import broadcast, cse, dce, fold, unify
+from graphflow.passes import broadcast, cse, dce, flatten, fold, unify
 from graphflow.passes.algebra import ALGEBRA
 from graphflow.passes.edit import Edit, copy_graph
 from graphflow.passes.stabilize import STABILIZE
@@ -36,6 +36,7 @@ PIPELINE: list[Pass] = [
     Pass("views", "chains of movement ops become one: patterns and kernels see through them", VIEWS.apply),
     Pass("algebra", "exact simplifications: fewer ops to fuse, one form for the patterns to come", ALGEBRA.apply),
     Pass("stabilize", "formulas that overflow or cancel become ones that do not", STABILIZE.apply),
+    Pass("flatten", "what follows a linear layer walks the axes of its product, whose epilogue it can be", flatten.run),
     Pass("cse", "equal values are computed once: gradients repeat parts of the forward pass", cse.run),
     Pass("dce", "what the rewrites left unused is dropped", dce.run),
 ]
@@ -45,7 +46,7 @@ def names() -> tuple[str, ...]:
     """The passes' names, in the order in which they run.
 
     >>> gf.passes.names()
-    ('unify', 'broadcast', 'fold', 'views', 'algebra', 'stabilize', 'cse', 'dce')
+    ('unify', 'broadcast', 'fold', 'views', 'algebra', 'stabilize', 'flatten', 'cse', 'dce')
     """
     return tuple(p.name for p in PIPELINE)
 

@@ -202,16 +202,11 @@ class Fuser(Convolutions):
         return f"{name} left out: it would walk the rows once more"
 
     def _candidates(self, node: Node) -> list[Group]:
-        """Groups that hold one of the node's operands, or read one already; newest first."""
-        found: dict[int, Group] = {}
-        for operand in node.inputs:
-            if operand in self.fused:
-                group = self.fused[operand].group
-                found[group.number] = group
-            if operand in self.located:
-                for group in self.readers[self.located[operand].buffer]:
-                    found[group.number] = group
-        return [found[k] for k in sorted(found, reverse=True)]
+        """Groups that hold one of the node's operands, then those that read one already; of each the newest first."""
+        holders = {self.fused[n].group.number: self.fused[n].group for n in node.inputs if n in self.fused}
+        readers = {g.number: g for n in node.inputs if n in self.located for g in self.readers[self.located[n].buffer]}
+        later = [k for k in sorted(readers, reverse=True) if k not in holders]
+        return [holders[k] for k in sorted(holders, reverse=True)] + [readers[k] for k in later]
 
     def _ready(self, node: Node) -> int:
         """The number of the kernel after which the node's value exists (-1: before all)."""

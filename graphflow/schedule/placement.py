@@ -199,9 +199,10 @@ class Placement:
     def result(self, node: Node) -> Buffer:
         """A buffer of its own for one of the graph's outputs."""
         shape, found = node.aval.shape, self.located.get(node)
-        if found is not None and found.buffer.kind == "temp" and found.view == View.contiguous(found.buffer.shape):
-            if found.buffer.shape == shape:
-                found.buffer.kind = "output"
+        if found is not None and found.buffer.kind == "temp" and found.view == View.contiguous(shape):
+            same = found.buffer.shape == shape
+            if same or (product(found.buffer.shape) == product(shape) and not self._host_reads(found.buffer)):
+                found.buffer.kind, found.buffer.shape = "output", shape
                 return found.buffer
         output = self.buffer(shape, node.aval.dtype, "output", None, node.name)
         if node in self.floating:
@@ -212,6 +213,9 @@ class Placement:
         else:
             self._copy(node, self._copy_source(node), output)
         return output
+
+    def _host_reads(self, buffer: Buffer) -> bool:
+        return any(isinstance(k, HostStep) and k.input is buffer for k in self.kernels)
 
     def updates(self) -> list[tuple[Any, Buffer]]:
         """Bring the new values of variables into the variables' own buffers.
@@ -262,16 +266,15 @@ class Placement:
 
 
 def tiny_first(nodes: Sequence[Node]) -> list[Node]:
-    """Program order, but values of a few elements that depend on variables and constants alone come first.
+    """Program order, but coordinates and values of a few elements that depend on variables and constants come first.
 
     An optimizer's bias corrections, say: computed early, they do not keep the updates that use them out of the kernels
     that produce the gradients.
     """
     early: set[Node] = set()
     for node in nodes:
-        if node.op.kind == "source":
-            early.add(node)
-        elif node.op.kind in ("map", "view") and all(i in early for i in node.inputs) and is_tiny(node):
+        small = node.op.kind in ("map", "view") and (is_tiny(node) or _is_iota(node))
+        if node.op.kind == "source" or (small and all(i in early for i in node.inputs)):
             early.add(node)
     return [n for n in nodes if n in early] + [n for n in nodes if n not in early]
 
@@ -279,3 +282,10 @@ def tiny_first(nodes: Sequence[Node]) -> list[Node]:
 def is_tiny(node: Node) -> bool:
     size = product(node.aval.shape)
     return not isinstance(size, Dim) and size <= TINY
+
+
+def _is_iota(node: Node) -> bool:
+    """Whether it is an iota or a view of one, which is a kernel of its own."""
+    while node.op.kind == "view":
+        node = node.inputs[0]
+    return node.op.name == "iota"
