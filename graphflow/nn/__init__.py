@@ -39,6 +39,7 @@ from graphflow.nn.activation import (
     Threshold,
 )
 from graphflow.nn.container import Flatten, Lambda, ModuleDict, ModuleList, ParameterList, Sequential, Unflatten
+from graphflow.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from graphflow.nn.dropout import Dropout, Dropout1d, Dropout2d
 from graphflow.nn.linear import Bilinear, Embedding, Identity, Linear
 from graphflow.nn.loss import (
@@ -65,4 +66,18 @@ from graphflow.nn.loss import (
 )
 from graphflow.nn.module import Module
 from graphflow.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
+from graphflow.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
 from graphflow.variable import Parameter

@@ -49,11 +49,11 @@ def windows(x: Array, starts: Ints, counts: Ints, taps: Ints, strides: Ints, dil
     """(..., *counts, *taps) of (..., *spatial): a view of the input, or of a copy with zeros around it."""
     lead, rank = x.shape[: x.ndim - len(counts)], len(counts)
     spans = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(counts, strides, taps, dilations)]
-    inside = [slice(max(a, 0), max(a + n, 0)) for a, n in zip(starts, spans)]
+    inside = tuple(slice(max(a, 0), max(a + n, 0)) for a, n in zip(starts, spans))
     part = x[(..., *inside)]
     if part.shape[x.ndim - rank :] != tuple(spans):
         whole = np.zeros((*lead, *spans), x.dtype)
-        to = [slice(max(-a, 0), max(-a, 0) + n) for a, n in zip(starts, part.shape[x.ndim - rank :])]
+        to = tuple(slice(max(-a, 0), max(-a, 0) + n) for a, n in zip(starts, part.shape[x.ndim - rank :]))
         whole[(..., *to)] = part
         part = whole
     outer, inner = part.strides[: part.ndim - rank], part.strides[part.ndim - rank :]

@@ -66,12 +66,11 @@ class Convolution:
         self, x: np.ndarray, w: np.ndarray, sizes: Three, strides: Three, low: Three, dilations: Three, splits: int = 1
     ) -> tuple[np.ndarray, Any, Callable[[int, int], None]]:
         """The result (split, output, image, d, h, w) to be, the plan, and ``call(begin, end)``, which does chunks."""
-        steps = [tuple(n // a.itemsize for n in a.strides) for a in (x, w)]
-        groups, outputs, channels = w.shape[:3]
-        taps, spatial = w.shape[3:], x.shape[3:]
-        geometry = Geometry(
-            x.shape[0], groups, outputs, channels, sizes, taps, spatial, *steps, strides, dilations, low, splits
-        )
+        of_x, of_w = (tuple(n // a.itemsize for n in a.strides) for a in (x, w))
+        batch, _, _, *spatial = x.shape
+        groups, outputs, channels, *taps = w.shape
+        places = (tuple(taps), tuple(spatial), of_x, of_w, strides, dilations, low)
+        geometry = Geometry(batch, groups, outputs, channels, sizes, *places, splits)  # type: ignore[arg-type]
         plan = self.conv.plan(geometry)
         out = np.full((splits, groups * outputs, x.shape[0], *sizes), np.nan, self.conv.dtype)
         memory = np.full(plan.scratch_bytes + GUARD + 64, GUARD_BYTE, np.uint8)
