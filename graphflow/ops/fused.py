@@ -8,14 +8,16 @@ something out never waits for a compiler, and which calls those are is a matter 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
+
+import numpy as np
 
 from graphflow.core.config import current as settings
 from graphflow.core.dispatch import state
 from graphflow.core.errors import IndexingError
-from graphflow.tensor import Tensor
+from graphflow.tensor import Tensor, as_tensor
 from graphflow.variable import Parameter, Variable
 
 _NUMBERS = (int, float, bool, str, type(None))  # arguments that are part of the program
@@ -82,6 +84,9 @@ def fused(layout: Layout, *batched: str, recheck: bool = False) -> Callable[[Cal
                     if kind is tuple and all(type(i) is int for i in a):
                         key.append(a)
                         continue
+                    if kind is np.ndarray:
+                        args, kwargs = _as_tensors(args), dict(zip(kwargs, _as_tensors(kwargs.values())))
+                        return call(*args, **kwargs)
                     return function(*args, **kwargs)
                 data = a._data
                 if data is None:
@@ -106,6 +111,10 @@ def fused(layout: Layout, *batched: str, recheck: bool = False) -> Callable[[Cal
         return call
 
     return decorate
+
+
+def _as_tensors(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(as_tensor(v) if type(v) is np.ndarray else v for v in values)
 
 
 def _has_nan(data: Any) -> bool:

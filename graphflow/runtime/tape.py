@@ -23,6 +23,7 @@ from graphflow.tensor import Tensor
 from graphflow.trace.recorder import Recorder
 
 TAPES = 4096  # kinds of tapes that are remembered
+LONGEST = 2000  # tensors on a tape: longer ones (loops over time) would take seconds to compile
 VARIANTS = 4  # programs for tapes of the same operations on other sizes: more are not worth their compilation
 _building = threading.RLock()
 _programs: dict[tuple[Any, ...], Any] = {}  # for each kind of tape how often it was swept, then its program
@@ -64,12 +65,14 @@ def read(root: Tensor) -> tuple[tuple[Any, ...], list[Tensor]] | None:
         if tape.op is None:  # freed by an earlier backward
             return None
         key += (tape.op, tuple([numbers[id(a)] for a in tape.args]))
-        if tape.attrs:
-            key += tape.attrs.items()
+        for name, value in tape.attrs.items():
+            if callable(value):  # a rule of the user's own, which may do anything
+                return None
+            key += (name, value)
         numbers[id(t)] = len(tensors)
         tensors.append(t)
         stack.pop()
-    return tuple(key), tensors
+    return (tuple(key), tensors) if len(tensors) <= LONGEST else None
 
 
 def backward(root: Tensor, seed: Tensor | None) -> list[tuple[Tensor, Tensor]] | None:

@@ -114,6 +114,13 @@ class Recorder:
                 stack.extend(waiting)
             else:
                 nodes = [a._node or self._replayed[id(a)][1] for a in tape.args]
+                if tape.op.kind == "composite":  # a native call of eager mode: record what it is made of
+                    with dispatch.recording(self):
+                        operands = [Tensor(None, n, a.requires_grad) for n, a in zip(nodes, tape.args)]
+                        made = tape.op.function(*operands)
+                    made = made if isinstance(made, Tensor) else made[tape.attrs["_index"]]
+                    self._replayed[id(t)] = (t, made._node)
+                    continue
                 attrs = {k: v for k, v in tape.attrs.items() if k != "_index"}
                 node = self.graph.add(tape.op, nodes, attrs, origin=user_origin())
                 node = self._part(node, tape.attrs["_index"]) if type(node.aval) is tuple else node
