@@ -144,7 +144,7 @@ def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False, cre
     if root._node is None and root._tape is _FREED:
         raise _freed()
     seed = _seed(root, gradient)
-    found = None
+    found: Any = None
     if root._node is None and config.current.native and not create_graph and dispatch.state.recorder is None:
         from graphflow.runtime.tape import backward as native_backward
 

@@ -294,7 +294,8 @@ class Tensor(Operators):
     def __repr__(self) -> str:
         if self._node is not None:
             return f"<Tensor {self.name} : {self.aval!r}>"
-        text = np.array2string(self._data, separator=", ", threshold=1000, prefix="tensor(")
+        data: Array = self._data
+        text = np.array2string(data, separator=", ", threshold=1000, prefix="tensor(")
         tail = "" if self.dtype in (default_float, default_int, bool_) else f", dtype={self.dtype}"
         grad = ", requires_grad=True" if self.requires_grad else ""
         return f"tensor({text}{tail}{grad})"

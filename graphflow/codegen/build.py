@@ -128,7 +128,7 @@ def _library(kernel: LibraryKernel, status: Buffer, node: int) -> Instruction:
 
     from graphflow_kernels.cpu.library import KERNELS
 
-    function = KERNELS[kernel.name](dtypes, kernel.params)
+    function: Any = KERNELS[kernel.name](dtypes, kernel.params)
     key = hashlib.sha256(text.encode()).hexdigest()[:40]
     return Instruction(
         kernel,

@@ -96,7 +96,7 @@ class LoopEmitter:
 
     def _unit_column(self, coords: dict[int, Any], first: Any, last: Any) -> None:
         def column(v: Any, mask: Value | None) -> None:
-            here = {**coords, self.plan.vector: v}
+            here: dict[Any, Any] = {**coords, self.plan.vector: v}
             row = Point(self.vector_builder, here, mask, True)  # type: ignore[arg-type]
 
             def walk(body: Callable[[Point], None]) -> None:

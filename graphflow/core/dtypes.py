@@ -193,7 +193,8 @@ def make_finfo(dtype: Any) -> finfo:
     if d is bfloat16:
         import ml_dtypes
 
-        f: Any = ml_dtypes.finfo(ml_dtypes.bfloat16)
+        limits: Any = ml_dtypes.finfo
+        f: Any = limits(ml_dtypes.bfloat16)
     else:
         f = np.finfo(d.np)
     return finfo(d.bits, float(f.eps), float(f.max), float(f.min), float(f.smallest_normal), d)

@@ -82,6 +82,7 @@ def unflatten(tree: Tree, leaves: Sequence[Any]) -> Any:
             return made if t.kind is dict else t.kind(made)
         if hasattr(t.kind, "_fields"):
             return t.kind(*children)
-        return t.kind(children)
+        made_of: Any = t.kind  # list, tuple or a subclass
+        return made_of(children)
 
     return build(tree)

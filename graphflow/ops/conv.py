@@ -54,7 +54,7 @@ def windows(x: Array, starts: Ints, counts: Ints, taps: Ints, strides: Ints, dil
     if part.shape[x.ndim - rank :] != tuple(spans):
         whole = np.zeros((*lead, *spans), x.dtype)
         to = tuple(slice(max(-a, 0), max(-a, 0) + n) for a, n in zip(starts, part.shape[x.ndim - rank :]))
-        whole[(..., *to)] = part
+        whole[(..., *to)] = part  # type: ignore[index]
         part = whole
     outer, inner = part.strides[: part.ndim - rank], part.strides[part.ndim - rank :]
     steps = [st * s for st, s in zip(inner, strides)] + [st * d for st, d in zip(inner, dilations)]

@@ -57,7 +57,7 @@ def _next(key: tuple[Any, ...], count: int, op: Op, args: Sequence[Tensor], attr
         return None
     avals = [AVal((_SIZE,) if a.ndim else (), a.dtype) for a in args]
     try:
-        program = PureFunction.record(op.name, lambda *operands: apply(op, operands, attrs), avals).executable
+        program: Any = PureFunction.record(op.name, lambda *operands: apply(op, operands, attrs), avals).executable
         program.num_threads = None if many else 1  # a thread takes longer to wake up than a few thousand elements
     except Exception:  # what cannot be compiled runs as it is written
         program = None

@@ -121,7 +121,8 @@ class FusedCall:
     # -- forward ------------------------------------------------------------------------------------------------------
     def __call__(self, operands: Sequence[Tensor]) -> Any:
         """The results for eager tensors, on the tape if one of them requires a gradient."""
-        arrays = [d if d.flags.c_contiguous else d.copy() for d in [t._data for t in operands]]
+        data: list[Any] = [t._data for t in operands]
+        arrays = [d if d.flags.c_contiguous else d.copy() for d in data]
         if self._reshapes:
             outs = self._run([a if s is None else a.reshape(s) for a, s in zip(arrays, self.into)])
             outs = [a if s is None else a.reshape(s) for a, s in zip(outs, self.back)]
@@ -333,5 +334,6 @@ def _sizes(pure: PureFunction, operands: Sequence[Tensor], into: Sequence[Any]) 
     """The shapes of the program's results for these operands."""
     sizes: dict[str, int] = {}
     for node, t, shape in zip(pure.operands, operands, into):
-        bind_sizes(node.aval.shape, t.shape if shape is None else shape, sizes)
+        actual: Any = t.shape if shape is None else shape
+        bind_sizes(node.aval.shape, actual, sizes)
     return [n.aval.evaluate(sizes) for n in pure.results]
