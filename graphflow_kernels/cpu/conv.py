@@ -241,9 +241,9 @@ class _Nest:
             number,
             self.x,
             tuple(first),
-            tuple(spans),
+            tuple(spans),  # type: ignore[arg-type]
             self.copied,
-            extents[0],  # type: ignore[arg-type]
+            extents[0],
         )
 
     # -- the epilogue ----------------------------------------------------------------------------------------------
@@ -276,11 +276,11 @@ class _Nest:
         first = self.group * self.number("o") + output
         with loop(s, 0, run, lanes) as p, loop(s, 0, outputs, lanes) as q:
             rows = [v.load(sums, (start + p + r) * conv.width + q, conv.dtype) for r in range(lanes)]
-            for r, column in enumerate(transposed(v, rows)):
-                v.store(column, self.square, r * lanes, conv.dtype)
+            for row, column in enumerate(transposed(v, rows)):
+                v.store(column, self.square, row * lanes, conv.dtype)
             left = run - p
 
-            def hand(b: ScalarBuilder, r: Value, lane: Any, mask: Value | None, p: Value = p, q: Value = q) -> None:
+            def hand(b: ScalarBuilder, r: Any, lane: Any, mask: Value | None, p: Value = p, q: Value = q) -> None:
                 values = b.load(self.square, r * lanes + lane, conv.dtype)
                 where = Place(self.split, first + q + r, *place, self.corner[3] + p + lane)  # type: ignore[call-arg]
                 self.epilogue(b, where, values, mask)
