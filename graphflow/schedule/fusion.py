@@ -76,6 +76,7 @@ class Fuser(Convolutions):
         return Program(kernels, self.buffers, self.inputs, results, updates, self.nodes)
 
     def visit(self, node: Node) -> None:
+        self.now = self.number[node]
         handler = getattr(self, f"_{node.op.kind}", None)
         if handler is None:
             raise CompileError(at_line(f"{node.op.name} cannot run in native code yet", node.origin))
@@ -337,6 +338,7 @@ class Fuser(Convolutions):
     def finish(self, kernel: Any) -> Kernel:
         if not isinstance(kernel, Group):
             return kernel  # type: ignore[no-any-return]
+        kernel.prune()
         if kernel.contract is not None:
             kernel.contract.nodes = kernel.kernel.nodes
             kernel.contract.why = kernel.kernel.why

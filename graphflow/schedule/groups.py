@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphflow.core.dims import Dim, Shape, Size
 from graphflow.core.view import View
 from graphflow.ir.graph import Node
-from graphflow.schedule.kernels import Access, BodyValue, Buffer, ContractKernel, ConvKernel, LoopKernel, value_level
+from graphflow.schedule.kernels import (
+    Access,
+    BodyValue,
+    Buffer,
+    ContractKernel,
+    ConvKernel,
+    LoopKernel,
+    operands,
+    renumbered,
+    value_level,
+)
 
 Axes = tuple["int | None", ...]  # for each axis of a value: the domain axis it runs along, None for size 1
 
@@ -74,6 +84,23 @@ class Group:
             with suppress(TypeError):
                 self.numbers[value] = known
         return known
+
+    def prune(self) -> None:
+        """Drop the values that no store needs: other kernels compute them again."""
+        body, kept = self.kernel.body, {0} if self.contract is not None else set()
+        stack = [s.value for s in self.kernel.stores]
+        while stack:
+            i = stack.pop()
+            if i not in kept:
+                kept.add(i)
+                stack.extend(operands(body[i]))
+        if len(kept) == len(body):
+            return
+        moved = {old: new for new, old in enumerate(sorted(kept))}
+        self.kernel.body = [renumbered(body[i], moved) for i in sorted(kept)]
+        self.kernel.stores = [replace(s, value=moved[s.value]) for s in self.kernel.stores]
+        gone = {n for n, fused in self.members.items() if fused.value not in kept}
+        self.kernel.nodes = [n for n in self.kernel.nodes if n not in gone]
 
     def own_axes(self, shape: Shape) -> Axes | None:
         """How a result of this shape lies in the domain: all of it, or the part that is not reduced."""

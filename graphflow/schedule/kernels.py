@@ -9,7 +9,8 @@ moment (``HostStep``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from graphflow.core.dims import Dim, Shape, Size, shape_str
@@ -114,6 +115,22 @@ def value_level(value: BodyValue, levels: list[int]) -> int:
     if isinstance(value, Compute):
         return max((levels[a] for a in value.args), default=0)
     return levels[value.index] if isinstance(value, Indirect) else 0
+
+
+def operands(value: BodyValue) -> tuple[int, ...]:
+    """The numbers of the values that a value is computed from."""
+    if isinstance(value, Compute):
+        return value.args
+    return (value.index,) if isinstance(value, Indirect) else (value.arg,) if isinstance(value, Reduce) else ()
+
+
+def renumbered(value: BodyValue, numbers: Mapping[int, int]) -> BodyValue:
+    """The same value where its operands have other numbers."""
+    if isinstance(value, Compute):
+        return replace(value, args=tuple(numbers[a] for a in value.args))
+    if isinstance(value, Indirect):
+        return replace(value, index=numbers[value.index])
+    return replace(value, arg=numbers[value.arg]) if isinstance(value, Reduce) else value
 
 
 @dataclass(frozen=True)

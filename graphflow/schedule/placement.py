@@ -19,6 +19,8 @@ from graphflow.ir.graph import Graph, Node
 from graphflow.schedule.groups import Axes, Chain, Exact, Fused, Group, Located, align, identity, walk_of
 from graphflow.schedule.kernels import Buffer, Compute, Const, HostStep, Indirect, Load, LoopKernel, SizeValue, Store
 
+MAX_REPEAT = 64  # cost up to which a value is computed again rather than stored
+MAX_REPEATED = 16  # ops up to which it is
 TINY = 2  # elements up to which a value is computed ahead of its place in the program
 
 
@@ -38,6 +40,11 @@ class Placement:
         self.spread: dict[Node, Node] = {}  # views of a single number, and the node of that number
         self.nodes: list[Node] = tiny_first(graph.nodes)
         self.number = {n: i for i, n in enumerate(self.nodes)}
+        self.users: dict[Node, list[Node]] = defaultdict(list)
+        for n in self.nodes:
+            for i in n.inputs:
+                self.users[i].append(n)
+        self.now = -1  # the number of the node that is being placed
         self.status = self.buffer((2,), as_dtype("int64"), "status")
         self.inputs = [self._bind(n, "input", None) for n in inputs]
         self.written_at: dict[Buffer, int] = {}
@@ -102,8 +109,58 @@ class Placement:
             else:
                 group.kernel.nodes.append(node)
             return value
+        if node not in self.located and node.aval.shape == group.kernel.shape and self._repeats(node):
+            return self._repeat(group, node, axes)
         source = self.materialize(node)
         return self._load(group, source, axes, node)
+
+    def _repeat(self, group: Group, node: Node, axes: Axes) -> int:
+        """Compute a value that another kernel computes, too."""
+        args = tuple(self._operand(group, n, align(n.aval.shape, axes)) for n in node.inputs)
+        group.kernel.nodes.append(node)
+        return group.add(Compute(node.op, args, tuple(node.attrs.items()), node.aval.dtype, axes))
+
+    def _repeats(self, node: Node) -> bool:
+        """Whether computing a value of another kernel once more beats storing it there and loading it here.
+
+        It does if one load suffices, of a value that is stored anyway: the derivative of an activation, say, from the
+        activation's argument. Variables are not read again, so that their updates need not wait.
+        """
+        cost, length, leaves, seen, stack = 0, 0, set(), {node}, [node]
+        while stack:
+            at = stack.pop()
+            if at is not node and (at in self.located or not self._may_repeat(at)):
+                leaves.add(at)
+                continue
+            if not self._may_repeat(at):
+                return False
+            cost, length = cost + at.op.cost, length + 1
+            fresh = [i for i in at.inputs if i not in seen and not self.free(i)]
+            seen.update(fresh)
+            stack.extend(fresh)
+            if cost > MAX_REPEAT or length > MAX_REPEATED:
+                return False
+        large = [n for n in leaves if n.aval.shape == node.aval.shape]
+        return len(large) == 1 and all(n in self.located or self._wanted(n, node) for n in leaves)
+
+    def _may_repeat(self, node: Node) -> bool:
+        reads = [self.located[i].buffer.kind for i in node.inputs if i in self.located]
+        return node.op.kind == "map" and node in self.fused and "variable" not in reads
+
+    def _wanted(self, leaf: Node, node: Node) -> bool:
+        """Whether something later uses a value, or others that are computed from it as ``node`` is: then it is stored
+        in any case, or in place of several."""
+        seen, stack = {node}, [leaf]
+        while stack and len(seen) < 4 * MAX_REPEATED:
+            at = stack.pop()
+            if at in seen or at in self.located:
+                continue
+            seen.add(at)
+            later = [u for u in self.users.get(at, ()) if self.number[u] > self.now]
+            if later:
+                return True
+            stack.extend(u for u in self.users.get(at, ()) if self._may_repeat(u))
+        return False
 
     def _free_value(self, group: Group, node: Node, axes: Axes) -> int:
         dtype = node.aval.dtype
