@@ -8,7 +8,7 @@ from typing import Any
 
 from graphflow.core import dispatch
 from graphflow.core.dims import Dim, Shape, product, shape_str
-from graphflow.core.dtypes import make_finfo
+from graphflow.core.dtypes import DType, make_finfo
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.ops.creation import beside
 from graphflow.ops.define import cast
@@ -16,6 +16,7 @@ from graphflow.ops.elementwise import maximum, rsqrt, square
 from graphflow.ops.fused import fused
 from graphflow.ops.movement import reshape
 from graphflow.ops.reduce import count_along, floating, mean
+from graphflow.ops.special import identity
 from graphflow.tensor import Tensor, as_tensor
 from graphflow.variable import Variable
 
@@ -125,28 +126,43 @@ def batch_norm_after(
     x = as_tensor(input)
     if x.ndim < 2:
         raise ShapeError(at_line(f"batch_norm needs rank 2 or more, got shape {shape_str(x.shape)}", user_origin()))
+    axes = (0, *range(2, x.ndim))
+    if not (training or running_mean is None):
+        with after(updates):
+            return _with_statistics(x, running_mean, running_var, weight, bias, eps)
+    count = product(x.shape[a] for a in axes)
+    if not isinstance(count, Dim) and count <= 1:
+        raise ShapeError(
+            at_line(
+                f"batch_norm: training needs more than one value per channel, got {shape_str(x.shape)}", user_origin()
+            )
+        )
+    out, center, spread = _with_own_statistics(x, weight, bias, eps)
+    if running_mean is not None:
+        updates = updates + _move_statistics(running_mean, running_var, x, axes, center, spread, momentum)
+    with after(updates):
+        return identity(out) if updates else out
+
+
+@fused("batch", "x")
+def _with_own_statistics(x: Tensor, weight: Any, bias: Any, eps: float) -> list[Tensor]:
+    """x, normalised over all axes but the channels', with its mean and variance."""
     wide = floating(x)
     axes = (0, *range(2, x.ndim))
-    if training or running_mean is None:
-        count = product(x.shape[a] for a in axes)
-        if not isinstance(count, Dim) and count <= 1:
-            raise ShapeError(
-                at_line(
-                    f"batch_norm: training needs more than one value per channel, got {shape_str(x.shape)}",
-                    user_origin(),
-                )
-            )
-        center = mean(wide, axes, True)
-        centered = wide - center
-        spread = mean(square(centered), axes, True)
-        if running_mean is not None:
-            updates = updates + _move_statistics(running_mean, running_var, wide, axes, center, spread, momentum)
-    else:
-        centered = wide - _per_channel(running_mean, x.ndim)
-        spread = _per_channel(running_var, x.ndim)  # type: ignore[assignment]
-    with after(updates):
-        normalized = centered * rsqrt(spread + eps)
-    return cast(_scaled(normalized, _per_channel(weight, x.ndim), _per_channel(bias, x.ndim)), x.dtype)
+    center = mean(wide, axes, True)
+    centered = wide - center
+    spread = mean(square(centered), axes, True)
+    return [_in_channels(centered * rsqrt(spread + eps), weight, bias, x.dtype), center, spread]
+
+
+@fused("batch", "x")
+def _with_statistics(x: Tensor, center: Any, spread: Any, weight: Any, bias: Any, eps: float) -> Tensor:
+    centered = floating(x) - _per_channel(center, x.ndim)
+    return _in_channels(centered * rsqrt(_per_channel(spread, x.ndim) + eps), weight, bias, x.dtype)
+
+
+def _in_channels(x: Tensor, weight: Any, bias: Any, dtype: DType) -> Tensor:
+    return cast(_scaled(x, _per_channel(weight, x.ndim), _per_channel(bias, x.ndim)), dtype)
 
 
 def _move_statistics(
@@ -156,7 +172,7 @@ def _move_statistics(
         if not isinstance(statistic, Variable):
             raise TypeError("batch_norm in training updates the running statistics: they must be gf.Variable")
     with dispatch.no_grad(), beside(x):
-        count = count_along(x, axes, x.dtype)
+        count = count_along(x, axes, spread.dtype)
         freedom = maximum(count - 1, 1.0) if isinstance(count, Tensor) else count - 1
         unbiased = reshape(spread, running_var.shape) * (count / freedom)
         updates = []
