@@ -111,8 +111,7 @@ def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> 
         point = Point(sb, coords, mask, True)
         for i in products:
             point.values[i] = values
-        for store in plan.kernel.epilogue.stores:
-            emitter._store(store, point)
+        emitter.store_all(plan.kernel.epilogue.stores, point)
 
     run_time = {name: emitter.size(size) for name, size in plan.sizes.items() if isinstance(size, Dim)}
     gemm.emit(plan.gemm, builder, pointer("a"), pointer("b"), frame.begin, frame.end, frame.scratch, epilogue, run_time)

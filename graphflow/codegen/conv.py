@@ -134,8 +134,7 @@ def emit_conv(plan: ConvPlan, module: Any, symbol: str, target: Any) -> None:
         point = Point(sb, coordinates(place), mask, True)
         for i in products:
             point.values[i] = values
-        for store in kernel.epilogue.stores:
-            emitter._store(store, point)
+        emitter.store_all(kernel.epilogue.stores, point)
 
     x, w = operand(kernel.a), operand(kernel.b)
     conv.emit(plan.conv, builder, x, w, frame.begin, frame.end, frame.scratch, epilogue, number, plan.walked())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -11,7 +11,19 @@ from graphflow.codegen.frame import POINTER, Frame, i64
 from graphflow.codegen.loops import LoopPlan
 from graphflow.core.dims import Dim, Size
 from graphflow.core.dtypes import DType
-from graphflow.schedule.kernels import Access, Compute, Const, Indirect, Load, Reduce, SizeValue
+from graphflow.schedule.kernels import (
+    Access,
+    Buffer,
+    Compute,
+    Const,
+    Indirect,
+    Load,
+    Reduce,
+    SizeValue,
+    Store,
+    computed_from,
+    operands,
+)
 from graphflow_kernels.cpu import types
 from graphflow_kernels.cpu.scalar import ScalarBuilder
 from graphflow_kernels.cpu.target import Target
@@ -80,11 +92,12 @@ class LoopEmitter:
 
     def _unit_scalar(self, coords: dict[int, Any], first: Any, last: Any) -> None:
         point = Point(self.scalar_builder, coords, None, False)
-        self._stores(point, 0)
+        self.store_all(self.kernel.stores, point)
 
     def _unit_map(self, coords: dict[int, Any], first: Any, last: Any) -> None:
         def body(v: Any, mask: Value | None) -> None:
-            self._stores(Point(self.vector_builder, {**coords, self.plan.vector: v}, mask, True), 0)  # type: ignore[dict-item]
+            point = Point(self.vector_builder, {**coords, self.plan.vector: v}, mask, True)  # type: ignore[dict-item]
+            self.store_all(self.kernel.stores, point)
 
         self._vector_loop(first, last, body)
 
@@ -183,15 +196,12 @@ class LoopEmitter:
             def body(point: Point, mine: Any = mine, stores: Any = stores) -> None:
                 for i in mine:
                     self._accumulate(i, point)
-                for s in stores:
-                    self._store(s, point)
+                self.store_all(stores, point)
 
             walk(body)
             for i in mine:
                 row.values[i] = self._finish(i, row)
-        for s in kernel.stores:
-            if not self._is_full(s.access):
-                self._store(s, row)
+        self.store_all([s for s in kernel.stores if not self._is_full(s.access)], row)
 
     def _is_full(self, access: Access) -> bool:
         strides = self.plan.strides[id(access)]
@@ -262,8 +272,7 @@ class LoopEmitter:
                 stack.pop()
                 continue
             value = self.kernel.body[i]
-            operands = _operands(value)
-            missing = [a for a in operands if a not in point.values and not self._from_row(a, point)]
+            missing = [a for a in operands(value) if a not in point.values and not self._from_row(a, point)]
             if missing:
                 stack.extend(missing)
                 continue
@@ -381,8 +390,16 @@ class LoopEmitter:
         """Buffer 0 of every program: where kernels report an index out of range."""
         return self.builder.load(self.frame.table, typ=POINTER)
 
-    def _stores(self, point: Point, level: int) -> None:
-        for store in self.kernel.stores:
+    def store_all(self, stores: Sequence[Store], point: Point) -> None:
+        """Store values at a point. What a value needs of a buffer that an earlier store overwrites is read before."""
+        written: set[Buffer] = set()
+        for store in stores:
+            for i in computed_from(self.kernel, store.value) if written else ():
+                value = self.kernel.body[i]
+                if isinstance(value, Load) and value.access.buffer in written:
+                    self.value(i, point)
+            written.add(store.access.buffer)
+        for store in stores:
             self._store(store, point)
 
     def _store(self, store: Any, point: Point) -> None:
@@ -398,12 +415,6 @@ class LoopEmitter:
             sb.store(value, pointer, index, name, point.mask)
         else:
             sb.store_strided(sb.splat(value), pointer, index, self.size(step), name, point.mask)
-
-
-def _operands(value: Any) -> tuple[int, ...]:
-    if isinstance(value, Compute):
-        return value.args
-    return (value.index,) if isinstance(value, Indirect) else (value.arg,) if isinstance(value, Reduce) else ()
 
 
 def _lanes(plan: LoopPlan, target: Target) -> int:

@@ -13,6 +13,7 @@ native driver once.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ from graphflow.runtime.native import Instruction as Call
 from graphflow.schedule.describe import describe
 from graphflow.schedule.fusion import schedule
 from graphflow.schedule.kernels import Buffer, HostStep, Indirect, LibraryKernel, Program
-from graphflow.schedule.memory import Lifetime, place
+from graphflow.schedule.memory import Arena
 from graphflow.variable import epoch as variable_epoch
 
 PLANS = 256  # plans kept for different symbolic sizes
@@ -84,7 +85,7 @@ class Plan:
         self.sizes = dict(sizes)
         self.shapes = {b: tuple(evaluate_size(s, sizes) for s in b.shape) for b in program.buffers}
         ids = {b: b.index for b in program.buffers}
-        self.offsets, self.arena_bytes = _arrange(program, self.shapes)
+        self.offsets, self.arena_bytes = owner.arena.arrange(self._nbytes)
         self.table = np.zeros(len(program.buffers), np.int64)
         self.segments: list[Any] = []
         self.outputs = [(self.shapes[b], b.dtype.np) for b in program.results]
@@ -114,6 +115,9 @@ class Plan:
         self.binding = memoryview(self.segments[0].program.args[0])  # quicker to write to than an array
         self.epoch = -1
 
+    def _nbytes(self, buffer: Buffer) -> int:
+        return math.prod(self.shapes[buffer]) * buffer.dtype.itemsize
+
     def bind(self, first: int, arrays: Sequence[Any]) -> None:
         """Enter arrays for the binding slots ``first``...; they must live until the run is over."""
         at, binding = 2 + 2 * first, self.binding
@@ -137,6 +141,7 @@ class Native:
         self.inputs = list(inputs)
         self.num_threads = num_threads
         self.program: Program = schedule(graph, self.inputs)
+        self.arena = Arena(self.program)
         numbers = {n: i for i, n in enumerate(self.program.nodes)}
         self.instructions = build(self.program.kernels, self.program.buffers[0], numbers)
         self.bind = bind_unit()
@@ -306,23 +311,6 @@ def _aligned_copy(array: Any) -> Any:
     out = aligned_empty(max(array.nbytes, 1))[: array.nbytes].view(array.dtype).reshape(array.shape)
     out[...] = array
     return out
-
-
-def _arrange(program: Program, shapes: Mapping[Buffer, tuple[int, ...]]) -> tuple[dict[Buffer, int], int]:
-    """Offsets of the temporary buffers in the arena, and its size."""
-    first: dict[Buffer, int] = {}
-    last: dict[Buffer, int] = {}
-    for number, kernel in enumerate(program.kernels):
-        for buffer in (*kernel.writes(), *kernel.reads()):
-            if buffer.kind == "temp":
-                first.setdefault(buffer, number)
-                last[buffer] = number
-    buffers = list(first)
-    lifetimes = [
-        Lifetime(int(np.prod(shapes[b], dtype=np.int64)) * b.dtype.itemsize, first[b], last[b]) for b in buffers
-    ]
-    offsets, total = place(lifetimes)
-    return dict(zip(buffers, offsets, strict=True)), total
 
 
 def make_executable(

@@ -192,6 +192,17 @@ class LoopKernel:
         return [s.access.buffer for s in self.stores]
 
 
+def computed_from(kernel: LoopKernel, number: int) -> set[int]:
+    """The values that are computed at the same point for this one, itself included."""
+    found, stack = {number}, [number]
+    while stack:
+        value = kernel.body[stack.pop()]
+        fresh = [] if isinstance(value, Reduce) else [i for i in operands(value) if i not in found]
+        found.update(fresh)
+        stack.extend(fresh)
+    return found
+
+
 @dataclass(eq=False)
 class ContractKernel:
     """C[b.., m, n] = sum over k of A[b.., m, k] * B[b.., k, n], then a body per element (``epilogue``).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from graphflow_kernels.cpu.types import ITEMSIZE
@@ -103,11 +104,15 @@ def host() -> Target:
     >>> host().vector_bytes >= 16
     True
     """
+    return _host(os.environ.get(CAP_VARIABLE, ""))
+
+
+@cache
+def _host(cap: str) -> Target:
     import llvmlite.binding as llvm
 
     features = llvm.get_host_cpu_features()
     best = _best(features, llvm.get_process_triple())
-    cap = os.environ.get(CAP_VARIABLE, "")
     if cap and cap != best.name:
         target = named(cap)
         if target.name != "generic" and target.vector_bytes > best.vector_bytes or target.triple:
