@@ -43,23 +43,34 @@ def _producer(t: Tensor) -> Producer | None:
     return tape.op, tape.args, tape.attrs
 
 
-def _topological(roots: Sequence[Tensor], relevant: Callable[[Tensor], bool]) -> list[tuple[Tensor, Producer | None]]:
+Visit = tuple[int, Tensor, "Producer | None", list[int]]
+"""A tensor on the way of the sweep: its key, itself, the op that made it and the keys of its operands."""
+
+
+def _topological(roots: Sequence[Tensor], relevant: Callable[[Tensor, int], bool]) -> list[Visit]:
     """Tensors that the roots depend on, each after its operands. A loop, not recursion: tapes can be deep."""
-    done: dict[int, bool] = {}
-    order: list[tuple[Tensor, Producer | None]] = []
-    stack: list[tuple[Tensor, Producer | None, bool]] = [(r, None, False) for r in roots]
+    done: set[int] = set()
+    order: list[Visit] = []
+    stack: list[Any] = list(roots)
     while stack:
-        t, producer, expanded = stack.pop()
-        if expanded:
-            order.append((t, producer))
+        item = stack.pop()
+        if type(item) is tuple:  # its operands have been visited
+            order.append(item)
             continue
-        if done.get(_key(t)):
+        key = _key(item)
+        if key in done:
             continue
-        done[_key(t)] = True
-        producer = _producer(t)
-        stack.append((t, producer, True))
-        if producer is not None:
-            stack.extend((a, None, False) for a in producer[1] if relevant(a) and not done.get(_key(a)))
+        done.add(key)
+        producer = _producer(item)
+        if producer is None:
+            order.append((key, item, None, []))
+            continue
+        args = producer[1]
+        keys = [_key(a) for a in args]
+        stack.append((key, item, producer, keys))
+        for a, k in zip(args, keys):
+            if k not in done and relevant(a, k):
+                stack.append(a)
     return order
 
 
@@ -80,41 +91,37 @@ def unbroadcast(g: Tensor, like: Tensor) -> Tensor:
 def sweep(roots: Sequence[Tensor], seeds: Sequence[Tensor], wanted: dict[int, Tensor] | None) -> dict[int, Any]:
     """The gradients of sum(root * seed), by key: of the ``wanted`` tensors, or of all leaves if None."""
 
-    def relevant(t: Tensor) -> bool:
-        return t._node is not None or t.requires_grad or (wanted is not None and _key(t) in wanted)
+    def relevant(t: Tensor, key: int) -> bool:
+        return t._node is not None or t.requires_grad or (wanted is not None and key in wanted)
 
     order = _topological(roots, relevant)
     needed: set[int] = set()
-    for t, producer in order:  # operands come first: mark what lies between the wanted tensors and the roots
-        own = _key(t) in wanted if wanted is not None else producer is None
-        if own or (producer is not None and any(_key(a) in needed for a in producer[1])):
-            needed.add(_key(t))
+    for key, _, producer, keys in order:  # operands come first: mark what lies between the wanted tensors and the roots
+        own = key in wanted if wanted is not None else producer is None
+        if own or not needed.isdisjoint(keys):
+            needed.add(key)
     grads: dict[int, Any] = {}
     kept: dict[int, Any] = {}
     for root, seed in zip(roots, seeds, strict=True):
-        _accumulate(grads, root, seed)
-    for t, producer in reversed(order):
-        key = _key(t)
+        _accumulate(grads, _key(root), seed)
+    for key, t, producer, keys in reversed(order):
         g = grads.pop(key, None)
         if g is None or key not in needed:
             continue
         if producer is None or (wanted is not None and key in wanted):
             kept[key] = (t, g)
-            if producer is None:
-                continue
-        if producer is None or not any(_key(a) in needed for a in producer[1]):
+        if producer is None or needed.isdisjoint(keys):
             continue
         op, args, attrs = producer
         if op.vjp is None:
             continue
-        for a, ga in zip(args, op.vjp(g, t, *args, **attrs), strict=True):
-            if ga is not None and _key(a) in needed:
-                _accumulate(grads, a, unbroadcast(ga, a))
+        for a, k, slope in zip(args, keys, op.vjp(g, t, *args, **attrs), strict=True):
+            if slope is not None and k in needed:
+                _accumulate(grads, k, unbroadcast(slope, a))
     return kept
 
 
-def _accumulate(grads: dict[int, Any], t: Tensor, g: Tensor) -> None:
-    key = _key(t)
+def _accumulate(grads: dict[int, Any], key: int, g: Tensor) -> None:
     have = grads.get(key)
     grads[key] = g if have is None else have + g
 
