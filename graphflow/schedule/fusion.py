@@ -178,10 +178,10 @@ class Fuser(Convolutions):
         self._enter(group, node, value, kept)
 
     # -- finding a kernel to join ------------------------------------------------------------------------------------
-    def _open_group(self, node: Node, axes: tuple[int, ...] | None) -> Group | None:
+    def _open_group(self, node: Node, axes: tuple[int, ...] | None, sharing: bool = False) -> Group | None:
         """The group the node can join, if any. ``axes``: the axes it reduces, None for an elementwise op."""
         shape = node.aval.shape if axes is None else node.inputs[0].aval.shape
-        for group in self._candidates(node):
+        for group in self._candidates(node, sharing or axes is not None):
             if not all(n in group.members or self._ready(n) < group.number for n in node.inputs):
                 group.kernel.why = group.kernel.why or f"{node.op.name} also needs a later kernel's result"
             elif self._fits(group, node, shape, axes):
@@ -202,10 +202,14 @@ class Fuser(Convolutions):
             return f"{name} left out: it walks {shape_str(shape)}, this kernel {shape_str(kernel.shape)}"
         return f"{name} left out: it would walk the rows once more"
 
-    def _candidates(self, node: Node) -> list[Group]:
-        """Groups that hold one of the node's operands, then those that read one already; of each the newest first."""
+    def _candidates(self, node: Node, sharing: bool) -> list[Group]:
+        """Groups that hold one of the node's operands, then those that read one of its size; of each the newest first.
+
+        ``sharing``: any operand, a number that many kernels read, say.
+        """
         holders = {self.fused[n].group.number: self.fused[n].group for n in node.inputs if n in self.fused}
-        readers = {g.number: g for n in node.inputs if n in self.located for g in self.readers[self.located[n].buffer]}
+        shared = [n for n in node.inputs if n in self.located and (sharing or n.aval.shape == node.aval.shape)]
+        readers = {g.number: g for n in shared for g in self.readers[self.located[n].buffer]}
         later = [k for k in sorted(readers, reverse=True) if k not in holders]
         return [holders[k] for k in sorted(holders, reverse=True)] + [readers[k] for k in later]
 
@@ -245,10 +249,13 @@ class Fuser(Convolutions):
         return True
 
     def _full(self, group: Group, node: Node, reduces: bool) -> bool:
-        """Whether a group has enough to do: a value may be computed again in each pass over the rows."""
+        """Whether a group has enough to do: values may be computed again in each pass over the rows."""
         level = max((self._level(group, n) for n in node.inputs), default=0) + reduces
         passes = 1 + max(level, max(group.levels, default=0))
-        return level > MAX_LEVEL or len(group.kernel.body) * passes > MAX_BODY
+        size = len(group.kernel.body)
+        if size * passes > MAX_BODY and passes > 1:  # what is the same along the rows is computed once
+            size += (passes - 1) * group.kernel.row_values().count(False)
+        return level > MAX_LEVEL or size > MAX_BODY
 
     def _level(self, group: Group, node: Node) -> int:
         fused = self.fused.get(node)

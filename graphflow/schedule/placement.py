@@ -7,7 +7,7 @@ own, and new values of variables go straight into the variables' buffers where t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ TINY = 2  # elements up to which a value is computed ahead of its place in the p
 
 class Placement:
     """The buffers of one program, where each node's value lies, and the kernels so far."""
+
+    _open_group: Callable[..., Group | None]  # what may share a kernel, the Fuser decides
 
     def __init__(self, graph: Graph, inputs: list[Node]) -> None:
         self.graph = graph
@@ -216,8 +218,7 @@ class Placement:
         if found is not None:
             return found
         if node in self.floating:
-            del self.floating[node]
-            self._join(self._new_group(node.aval.shape), node)
+            self._settled(node)
         fused = self.fused.get(node)
         if fused is None:
             return self._materialize_free(node)
@@ -231,6 +232,11 @@ class Placement:
         self._store(fused, output, View.contiguous(node.aval.shape))
         self.located[node] = Located(output, View.contiguous(node.aval.shape))
         return self.located[node]
+
+    def _settled(self, node: Node) -> None:
+        """Give a floating value a kernel: one that reads some of the same, or a new one."""
+        del self.floating[node]
+        self._join(self._open_group(node, None, sharing=True) or self._new_group(node.aval.shape), node)
 
     def _store(self, fused: Fused, output: Buffer, view: View) -> None:
         kernel = fused.group.kernel
@@ -283,8 +289,7 @@ class Placement:
         pairs = [(node, self.variable(variable)) for variable, node in self.graph.updates]
         for node, _ in pairs:
             if node in self.floating:
-                del self.floating[node]
-                self._join(self._new_group(node.aval.shape), node)
+                self._settled(node)
         read_last = {self.located[n].buffer for n, _ in pairs if n in self.located and n not in self.fused}
         copies: list[tuple[Node, Buffer]] = []
         for node, own in pairs:

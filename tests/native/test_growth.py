@@ -158,4 +158,4 @@ def test_more_blocks_are_hardly_more_kernels_to_compile() -> None:
         step(x, y)
         executable = step._traces[0].executable
         counts.append(len({s.unit.key for s in executable.instructions if isinstance(s, Instruction)}))
-    assert counts[2] <= 1.25 * counts[0], counts
+    assert counts[1] <= 1.2 * counts[0] and counts[2] <= counts[1] + 2, counts
