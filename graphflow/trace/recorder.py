@@ -278,10 +278,10 @@ class FunctionRecorder(Recorder):
     read_variable_now = read_variable
 
     def assign_variable(self, variable: Any, value: Tensor) -> Tensor:
-        out = super().assign_variable(variable, value)
+        super().assign_variable(variable, value)
         self._assigned.add(variable)
         self.reads.pop(variable, None)
-        return out
+        return self.read_variable(variable)  # as eagerly: the variable's value, through which gradients reach it
 
     def variable_made(self, variable: Any) -> None:
         raise TraceError(

@@ -95,7 +95,7 @@ class Emitter:
         """All as single values where no operand but constants is a vector, else all as vectors."""
         if self.lanes == 1:
             return list(values)
-        free = [x for x in values if x.constant is None] or values
+        free = [x for x in values if x.constant is None]
         if any(isinstance(x.ir.type, ir.VectorType) for x in free):
             return [self.splat(x) for x in values]
         return [x if x.constant is None else self.const(x.constant, x.dtype, scalar=True) for x in values]
