@@ -8,6 +8,7 @@ Every element depends on its position alone, so kernels make them in any order, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from graphflow.core.op import Sample
 from graphflow.ops.creation import arange, beside
 from graphflow.ops.define import cast, primitive
 from graphflow.ops.elementwise import maximum
+from graphflow.ops.fused import fused
 from graphflow.ops.mathematical import cos, log
 from graphflow.ops.movement import as_shape, part, reshape
 from graphflow.ops.reduce import argmax
@@ -120,6 +122,23 @@ RANDOM_BITS = primitive(
 )
 
 
+@fused("batch")
+def _bits(state: Tensor, shape: Shape, draws: int) -> list[Tensor]:
+    """The words of the last ``draws`` draws that led to a generator's state."""
+    seed, counter = (reshape(part(state, 0, i, 1), ()) for i in (0, 1))
+    counters = [counter - back if back else counter for back in range(draws - 1, -1, -1)]
+    return [dispatch.apply(RANDOM_BITS, (seed, each), {"shape": shape}) for each in counters]
+
+
+@fused("batch")
+def _units(state: Tensor, shape: Shape, number: int, wide: bool) -> list[Tensor]:
+    if not wide:
+        return [cast(word >> 8, float32) * 2.0**-24 for word in _bits(state, shape, number)]
+    words = _bits(state, shape, 2 * number)
+    pairs = zip(words[0::2], words[1::2])
+    return [(cast(hi >> 5, float64) * 2.0**26 + cast(lo >> 6, float64)) * 2.0**-53 for hi, lo in pairs]
+
+
 # -- the generator -------------------------------------------------------------------------------------------------
 class Generator:
     """A stream of random numbers. Its state, (seed, draws so far), is a Variable of two int64.
@@ -151,23 +170,18 @@ class Generator:
         seed, counter = state
         self.state._store(np.array([seed, counter]))
 
-    def bits(self, shape: Shape, draws: int = 1) -> tuple[Tensor, ...]:
+    def bits(self, shape: Shape, draws: int = 1) -> Sequence[Tensor]:
         """``draws`` tensors of random uint32."""
-        state = self.state.assign_add(np.array([0, draws]))
-        seed, counter = (reshape(part(state, 0, i, 1), ()) for i in (0, 1))
-        attrs = {"shape": shape}
-        return tuple(
-            dispatch.apply(RANDOM_BITS, (seed, counter - back if back else counter), attrs)
-            for back in range(draws - 1, -1, -1)
-        )
+        return _bits(self._advance(draws), shape, draws)
 
-    def unit(self, shape: Shape, dtype: DType, number: int = 1) -> list[Tensor]:
+    def unit(self, shape: Shape, dtype: DType, number: int = 1) -> Sequence[Tensor]:
         """``number`` tensors of numbers in [0, 1): 24 random bits each in float32, 53 in float64."""
-        if dtype is float64:
-            words = self.bits(shape, 2 * number)
-            pairs = zip(words[0::2], words[1::2])
-            return [(cast(hi >> 5, float64) * 2.0**26 + cast(lo >> 6, float64)) * 2.0**-53 for hi, lo in pairs]
-        return [cast(word >> 8, float32) * 2.0**-24 for word in self.bits(shape, number)]
+        wide = dtype is float64
+        return _units(self._advance(2 * number if wide else number), shape, number, wide)
+
+    def _advance(self, draws: int) -> Tensor:
+        """The state after so many more draws."""
+        return self.state.assign_add(np.array([0, draws]))  # type: ignore[no-any-return]
 
     # -- distributions ---------------------------------------------------------------------------------------------
     def uniform(self, shape: Any = (), low: Any = 0.0, high: Any = 1.0, *, dtype: Any = None) -> Tensor:
