@@ -53,7 +53,7 @@ class Division(Emitter):
         traps = y == 0
         if not unsigned:
             traps = traps | ((y == -1) & (x == -(1 << (types.bits(x.dtype) - 1))))
-        divisor = s.select(traps, 1, y)
+        x, divisor = self.of_one_width(x, s.select(traps, 1, y))  # of a constant, it may be a single one
         quotient = self.value((b.udiv if unsigned else b.sdiv)(x.ir, divisor.ir), x.dtype)
         return quotient, x - quotient * divisor
 

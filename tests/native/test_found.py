@@ -10,6 +10,7 @@ from tests.native.common import native
 
 def test_an_integer_that_is_the_same_in_all_lanes_divided_by_a_constant() -> None:
     native(lambda x: gf.one_hot(gf.remainder(x, 3), 3) + gf.floor_divide(x, 2), np.array(7))
+    native(lambda x: gf.remainder(x, 3) + gf.floor_divide(x, 2), np.arange(40, dtype=np.uint8))
 
 
 def test_the_value_of_an_assignment_leads_gradients_to_the_variable() -> None:
