@@ -158,7 +158,8 @@ def _with_own_statistics(x: Tensor, weight: Any, bias: Any, eps: float) -> list[
 @fused("batch", "x")
 def _with_statistics(x: Tensor, center: Any, spread: Any, weight: Any, bias: Any, eps: float) -> Tensor:
     centered = floating(x) - _per_channel(center, x.ndim)
-    return _in_channels(centered * rsqrt(_per_channel(spread, x.ndim) + eps), weight, bias, x.dtype)
+    variance: Any = _per_channel(spread, x.ndim)
+    return _in_channels(centered * rsqrt(variance + eps), weight, bias, x.dtype)
 
 
 def _in_channels(x: Tensor, weight: Any, bias: Any, dtype: DType) -> Tensor:
