@@ -220,7 +220,8 @@ def unslice(
         steps = tuple(abs(k) for k in steps)
     low = tuple(0 if n == 0 else st for st, n in zip(starts, sizes))
     high = tuple(
-        length if n == 0 else length - (st + (n - 1) * k + 1) for length, st, n, k in zip(shape, starts, sizes, steps)
+        length - 1 + k if n == 0 else length - (st + (n - 1) * k + 1)
+        for length, st, n, k in zip(shape, starts, sizes, steps)
     )
     return place(part, low, high, tuple(k - 1 for k in steps), value)
 
@@ -319,7 +320,9 @@ public(concat, name="concatenate")
 
 # -- pad ---------------------------------------------------------------------------------------------------------------
 def _padded(size: Size, low: Size, high: Size, interior: int) -> Size:
-    return low + high + (0 if size == 0 else (size - 1) * (interior + 1) + 1)
+    """The size after padding. No element has one gap less than none at all: symbolic sizes that are 0 fit the rule."""
+    padded = low + high + (size - 1) * (interior + 1) + 1
+    return padded if isinstance(padded, Dim) else max(0, padded)
 
 
 def _pad_infer(x: AVal, low: Shape, high: Shape, interior: tuple[int, ...], value: float) -> AVal:
@@ -331,7 +334,7 @@ def _pad_infer(x: AVal, low: Shape, high: Shape, interior: tuple[int, ...], valu
 def _pad_ref(x: Any, low: Any, high: Any, interior: Any, value: Any) -> Any:
     shape = tuple(map(_padded, x.shape, low, high, interior))
     out = np.full(shape, value, x.dtype)
-    out[tuple(slice(lo, n - hi, k + 1) for lo, hi, k, n in zip(low, high, interior, shape))] = x
+    out[tuple(slice(lo, max(lo, n - hi), k + 1) for lo, hi, k, n in zip(low, high, interior, shape))] = x
     return out
 
 

@@ -25,3 +25,13 @@ def test_the_value_of_an_assignment_leads_gradients_to_the_variable() -> None:
     x = gf.tensor([2.0, 3.0])
     assert step(x).tolist() == [2.0, 3.0]
     assert gf.compile(step)(x).tolist() == [2.0, 3.0]
+
+
+def test_the_gradient_of_a_slice_in_steps_of_an_axis_that_is_empty() -> None:
+    def slope(x: gf.Tensor) -> gf.Tensor:
+        return gf.autograd.gradients(gf.sum(x[::-3] * 3.0) + gf.sum(gf.square(x[::2])), x)
+
+    made = native(slope, np.ones((7, 2), np.float32), symbolic=True)
+    for rows in (0, 1, 2, 3, 6):
+        x = np.ones((rows, 2), np.float32)
+        assert np.array_equal(made.run([x])[0], slope(gf.tensor(x, requires_grad=True)).numpy())
