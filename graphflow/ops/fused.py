@@ -47,7 +47,7 @@ class Composite:
         self.calls: dict[Any, Any] = {}  # for each kind of call: its FusedCall, or None to run the function as it is
         self.families: dict[Any, Any] = {}  # kinds of calls that share a program
         self.sizes: dict[Any, set[Any]] = {}  # the shapes of families that differ in nothing else
-        self.failures: list[Exception] = []  # why programs could not be made
+        self.failures: list[str] = []  # why programs could not be made
 
     def prepare(self, key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The native call for arguments of a kind that has none yet; None until it was seen often enough."""

@@ -18,7 +18,7 @@ class NativeSteps:
     def __init__(self) -> None:
         self._steps: dict[tuple[Variable, ...], int | NativeStep] = {}
         self._recordings = 0
-        self.failure: Exception | None = None  # why there are no programs
+        self.failure: str | None = None  # why there are no programs
 
     def take(self, optimizer: Any, grads: Mapping[Variable, Any]) -> bool:
         """Update natively, if there is a program for these parameters (or if it is time for one); else give False."""
@@ -37,7 +37,7 @@ class NativeSteps:
         try:
             step = self._steps[key] = NativeStep(optimizer, grads)
         except Exception as error:  # what cannot be compiled runs as it is written
-            self.failure = error
+            self.failure = f"{type(error).__name__}: {error}"
             return False
         step.run(grads)
         return True

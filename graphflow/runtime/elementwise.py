@@ -10,7 +10,7 @@ from graphflow.core.aval import AVal
 from graphflow.core.dims import Dim
 from graphflow.core.dispatch import apply
 from graphflow.core.op import Op
-from graphflow.runtime.fused import PureFunction
+from graphflow.runtime.fused import KINDS, PureFunction
 from graphflow.tensor import Tensor
 
 LARGE = 1 << 17
@@ -53,6 +53,8 @@ def run(op: Op, args: Sequence[Tensor], attrs: dict[str, Any]) -> Any:
 def _next(key: tuple[Any, ...], count: int, op: Op, args: Sequence[Tensor], attrs: dict[str, Any], many: bool) -> Any:
     """Count one more call, and make the program when it is time."""
     if count < config.get("native_after"):
+        if len(_programs) >= KINDS:
+            _programs.clear()
         _programs[key] = count + 1
         return None
     avals = [AVal((_SIZE,) if a.ndim else (), a.dtype) for a in args]

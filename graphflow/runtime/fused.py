@@ -219,6 +219,9 @@ def prepare(composite: Composite, key: Any, args: tuple[Any, ...], kwargs: Mappi
     if arrangement is not None:
         dtypes = [t.dtype for t in operands.values()]
         statics = tuple((n, type(v), v if v or type(v) is not float else str(v)) for n, v in settings.items())
+        if len(composite.families) >= KINDS:  # settings that change all the time
+            for kept in (composite.calls, composite.families, composite.sizes):
+                kept.clear()
         arrangement = _loosened(composite, arrangement, operands, (names, *dtypes, statics))
         family = composite.families.setdefault((names, *arrangement.shapes, *dtypes, statics), Family())
         family.calls += 1
@@ -258,7 +261,7 @@ def _program(
             try:
                 family.pure = PureFunction.record(composite.name, function, avals)
             except Exception as error:  # what cannot be compiled runs as it is written
-                composite.failures.append(error)
+                composite.failures.append(f"{type(error).__name__}: {error}")
                 family.hopeless = True
         return family.pure
 

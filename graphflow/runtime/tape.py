@@ -99,6 +99,7 @@ def _next(key: tuple[Any, ...], count: int, tensors: Sequence[Tensor], seeded: b
     if count < config.get("native_after"):
         if len(_programs) >= TAPES:
             _programs.clear()
+            _variants.clear()
         _programs[key] = count + 1
         return None
     with _building:
@@ -109,12 +110,12 @@ def _next(key: tuple[Any, ...], count: int, tensors: Sequence[Tensor], seeded: b
             try:
                 program = TapeProgram(tensors, seeded)
             except Exception as error:  # what cannot be compiled is swept as ever
-                failures.append(error)
+                failures.append(f"{type(error).__name__}: {error}")
         _programs[key] = program
         return program
 
 
-failures: list[Exception] = []  # why programs could not be made
+failures: list[str] = []  # why programs could not be made
 
 
 class TapeProgram:
