@@ -1,8 +1,7 @@
-"""Gradient clipping and the parameters as one vector."""
+"""Norms of gradients, and holding gradients within them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ from graphflow.core import dispatch
 from graphflow.ops.define import cast
 from graphflow.ops.elementwise import clip, minimum
 from graphflow.ops.matrices import vector_norm
-from graphflow.ops.movement import concat, reshape
 from graphflow.ops.movement import stack as stack_
 from graphflow.ops.special import check_numerics
 from graphflow.tensor import Operators, Tensor, as_tensor
@@ -78,20 +76,3 @@ def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: floa
     with dispatch.no_grad():
         for p, g in _with_gradient(parameters):
             p.grad = clip(g, -clip_value, clip_value)
-
-
-def parameters_to_vector(parameters: Iterable[Variable]) -> Tensor:
-    """All parameters, one after the other, as one axis."""
-    return concat([reshape(p.read(), -1) for p in parameters], 0)
-
-
-def vector_to_parameters(vector: Any, parameters: Iterable[Variable]) -> None:
-    """Assign the pieces of a vector to the parameters. Raises ValueError if its size is not theirs together."""
-    vector, parameters = as_tensor(vector), list(parameters)
-    sizes = [math.prod(p.shape) for p in parameters]
-    if vector.shape != (sum(sizes),):
-        raise ValueError(f"the parameters have {sum(sizes)} elements, the vector shape {vector.shape}")
-    start = 0
-    for p, size in zip(parameters, sizes):
-        p.assign(reshape(vector[start : start + size], p.shape))  # type: ignore[index]
-        start += size
