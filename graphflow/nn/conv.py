@@ -80,7 +80,7 @@ class _Convolution(Module):
         for name, value in usual.items():
             have = getattr(self, name)
             if have != ((value,) * self.rank if isinstance(have, tuple) else value):
-                parts.append(f"{name}={have!r}" if isinstance(have, str) else f"{name}={have}")
+                parts.append(f"{name}={have}")
         return ", ".join(parts) + ("" if self.bias is not None else ", bias=False")
 
 

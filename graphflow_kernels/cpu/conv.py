@@ -182,7 +182,8 @@ class _Nest:
     def parts(self, start: Any, stop: Value, block: str) -> Iterator[tuple[Value, Value]]:
         """A loop over blocks of a range: where each begins, and how much of it there is."""
         step = self.number(block)
-        with loop(self.s, 0, self.ints.rounded_up(stop - start, step)) as i:
+        length = self.s.maximum(stop - start, 0)
+        with loop(self.s, 0, self.ints.rounded_up(length, step)) as i:
             here = i * step + start
             yield here, self.s.minimum(stop - here, step)
 
