@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from graphflow.data.collate import default_collate
 from graphflow.data.dataset import Dataset, IterableDataset, Subset, TensorDataset, random_split
 from graphflow.data.loader import DataLoader
+from graphflow.data.randomness import sample_generator
 from graphflow.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 __all__ = [
@@ -19,4 +23,12 @@ __all__ = [
     "TensorDataset",
     "default_collate",
     "random_split",
+    "sample_generator",
+    "transforms",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "transforms":  # loaded when first used, for a quicker import
+        return import_module("graphflow.data.transforms")
+    raise AttributeError(f"module 'graphflow.data' has no attribute {name!r}")
