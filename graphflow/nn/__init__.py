@@ -27,9 +27,11 @@ from graphflow.nn.activation import (
     PReLU,
     ReLU,
     ReLU6,
+    RReLU,
     Sigmoid,
     SiLU,
     Softmax,
+    Softmax2d,
     Softmin,
     Softplus,
     Softshrink,
@@ -38,10 +40,31 @@ from graphflow.nn.activation import (
     Tanhshrink,
     Threshold,
 )
-from graphflow.nn.container import Flatten, Lambda, ModuleDict, ModuleList, ParameterList, Sequential, Unflatten
+from graphflow.nn.container import (
+    Flatten,
+    Lambda,
+    ModuleDict,
+    ModuleList,
+    ParameterDict,
+    ParameterList,
+    Sequential,
+    Unflatten,
+)
 from graphflow.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from graphflow.nn.dropout import Dropout, Dropout1d, Dropout2d
-from graphflow.nn.linear import Bilinear, Embedding, Identity, Linear
+from graphflow.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
+from graphflow.nn.embedding import Embedding, EmbeddingBag
+from graphflow.nn.image import (
+    ChannelShuffle,
+    Fold,
+    PixelShuffle,
+    PixelUnshuffle,
+    Unfold,
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
+)
+from graphflow.nn.instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LocalResponseNorm
+from graphflow.nn.linear import Bilinear, Identity, Linear
 from graphflow.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -56,16 +79,37 @@ from graphflow.nn.loss import (
     L1Loss,
     MarginRankingLoss,
     MSELoss,
+    MultiLabelMarginLoss,
     MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
     NLLLoss,
     PairwiseDistance,
     PoissonNLLLoss,
+    SigmoidFocalLoss,
     SmoothL1Loss,
     SoftMarginLoss,
     TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
 )
 from graphflow.nn.module import Module
 from graphflow.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
+from graphflow.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from graphflow.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

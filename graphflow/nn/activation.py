@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from graphflow.core.dims import shape_str
+from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.nn import functional as F
 from graphflow.nn import init
 from graphflow.nn.linear import new_parameter
 from graphflow.nn.module import Module
-from graphflow.tensor import Tensor
+from graphflow.tensor import Tensor, as_tensor
 
 _REQUIRED = object()  # a setting that has no default
 
@@ -77,6 +79,36 @@ GLU = _activation("GLU", F.glu, dim=-1)
 Softmax = _activation("Softmax", F.softmax, dim=-1)
 LogSoftmax = _activation("LogSoftmax", F.log_softmax, dim=-1)
 Softmin = _activation("Softmin", F.softmin, dim=-1)
+
+
+class RReLU(Module):
+    """``input`` where positive, else times a slope: drawn for each element in training, the middle one otherwise.
+
+    (Xu et al. 2015: ``F.rrelu``.) ``inplace`` changes nothing.
+    """
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower = lower
+        self.upper = upper
+        self.inplace = inplace
+
+    def forward(self, input: Any) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}" + ", inplace=True" * self.inplace
+
+
+class Softmax2d(Module):
+    """The softmax over the channels at each place of (batch, channels, height, width), or without batch."""
+
+    def forward(self, input: Any) -> Tensor:
+        x = as_tensor(input)
+        if x.ndim not in (3, 4):
+            message = f"Softmax2d takes (batch, channels, height, width), or without batch, got {shape_str(x.shape)}"
+            raise ShapeError(at_line(message, user_origin()))
+        return F.softmax(x, -3)
 
 
 class PReLU(Module):

@@ -187,6 +187,72 @@ class ParameterList(Module):
         self.register_parameter(key, value if isinstance(value, Variable) else Parameter(value))
 
 
+class ParameterDict(Module):
+    """A dict of parameters that count as the owner's; tensors and arrays become Parameters."""
+
+    def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+        super().__init__()
+        self.update(parameters)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._parameters[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.register_parameter(key, value if isinstance(value, Variable) else Parameter(value))
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._parameters:
+            raise KeyError(key)
+        delattr(self, key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._parameters
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._parameters.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """The parameters."""
+        return self._parameters.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Names and parameters."""
+        return self._parameters.items()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of a name, or ``default``."""
+        return self._parameters.get(key, default)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The parameter of a name, which is set to ``default`` if there is none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+        """Add or replace parameters."""
+        for key, value in parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters:
+            self[key] = value
+
+    def pop(self, key: str) -> Any:
+        """Take a parameter out and give it back."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def clear(self) -> None:
+        """Take all parameters out."""
+        for key in list(self):
+            del self[key]
+
+
 class Lambda(Module):
     """A function of tensors as a layer.
 

@@ -47,3 +47,21 @@ class Dropout2d(Dropout):
     """In training whole channels of (batch, channels, height, width) are zeroed with probability ``p``."""
 
     function = staticmethod(F.dropout2d)
+
+
+class Dropout3d(Dropout):
+    """In training whole channels of (batch, channels, depth, height, width) are zeroed with probability ``p``."""
+
+    function = staticmethod(F.dropout3d)
+
+
+class AlphaDropout(Dropout):
+    """Dropout for networks of selu, which keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+
+    function = staticmethod(F.alpha_dropout)
+
+
+class FeatureAlphaDropout(Dropout):
+    """``AlphaDropout`` of whole channels."""
+
+    function = staticmethod(F.feature_alpha_dropout)

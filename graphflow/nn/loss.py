@@ -5,6 +5,7 @@ Settings after the first class weight are given by name (PyTorch has two depreca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from graphflow.nn import functional as F
@@ -218,6 +219,55 @@ class TripletMarginLoss(_Loss):
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
         settings = self.margin, self.p, self.eps, self.swap
         return F.triplet_margin_loss(anchor, positive, negative, *settings, self.reduction)
+
+
+class TripletMarginWithDistanceLoss(_Loss):
+    """``TripletMarginLoss`` with a distance of one's own: ``F.triplet_margin_with_distance_loss``."""
+
+    def __init__(
+        self,
+        *,
+        distance_function: Callable[[Any, Any], Tensor] | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction, distance_function=distance_function, margin=margin, swap=swap)
+
+    def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
+        settings = {"margin": self.margin, "swap": self.swap, "reduction": self.reduction}
+        distance = self.distance_function
+        return F.triplet_margin_with_distance_loss(anchor, positive, negative, distance_function=distance, **settings)
+
+
+class MultiMarginLoss(_Loss):
+    """The right class should score higher than the others, by ``margin``: ``F.multi_margin_loss``."""
+
+    def __init__(self, p: int = 1, margin: float = 1.0, weight: Any = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction, p=p, margin=margin)
+        if p not in (1, 2):
+            raise ValueError(f"p is 1 or 2, got {p}")
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, self.reduction)
+
+
+class MultiLabelMarginLoss(_Loss):
+    """The right classes should score higher than the others, by 1: ``F.multilabel_margin_loss``."""
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        return F.multilabel_margin_loss(input, target, self.reduction)
+
+
+class SigmoidFocalLoss(_Loss):
+    """The binary cross-entropy with logits, where what is easy counts little: ``F.sigmoid_focal_loss``."""
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction, alpha=alpha, gamma=gamma)
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        return F.sigmoid_focal_loss(input, target, self.alpha, self.gamma, self.reduction)
 
 
 class CosineSimilarity(Module):

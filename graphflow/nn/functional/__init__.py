@@ -10,6 +10,22 @@ Those that are no more than ops are defined with the ops and only named here; na
 
 from __future__ import annotations
 
+from graphflow.nn.functional.activation import (
+    celu,
+    elu,
+    gumbel_softmax,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    mish,
+    relu,
+    relu6,
+    rrelu,
+    selu,
+    silu,
+    threshold,
+)
 from graphflow.nn.functional.adaptive import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -18,7 +34,6 @@ from graphflow.nn.functional.adaptive import (
     adaptive_max_pool2d,
     adaptive_max_pool3d,
 )
-from graphflow.nn.functional.channels import dropout1d, dropout2d
 from graphflow.nn.functional.convolution import (
     conv1d,
     conv2d,
@@ -35,7 +50,23 @@ from graphflow.nn.functional.distance import (
     pairwise_distance,
     triplet_margin_loss,
 )
+from graphflow.nn.functional.dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from graphflow.nn.functional.instance import instance_norm, local_response_norm
+from graphflow.nn.functional.margins import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+    sigmoid_focal_loss,
+    triplet_margin_with_distance_loss,
+)
 from graphflow.nn.functional.normalization import batch_norm, group_norm, layer_norm, rms_norm
+from graphflow.nn.functional.padding import pad
 from graphflow.nn.functional.pooling import (
     avg_pool1d,
     avg_pool2d,
@@ -44,34 +75,25 @@ from graphflow.nn.functional.pooling import (
     max_pool2d,
     max_pool3d,
 )
-from graphflow.nn.functional.tables import bilinear, embedding
+from graphflow.nn.functional.resize import interpolate, upsample, upsample_bilinear, upsample_nearest
+from graphflow.nn.functional.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from graphflow.nn.functional.tables import bilinear, embedding, embedding_bag
+from graphflow.nn.functional.windows import fold, unfold
+from graphflow.ops.attention import scaled_dot_product_attention
 from graphflow.ops.composite import (
-    celu,
-    dropout,
-    elu,
     gelu,
     glu,
     hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    leaky_relu,
     log_softmax,
     logsigmoid,
-    mish,
     prelu,
-    relu6,
-    selu,
-    silu,
     softmax,
     softmin,
     softplus,
     softshrink,
     softsign,
     tanhshrink,
-    threshold,
 )
-from graphflow.ops.elementwise import relu
 from graphflow.ops.linalg import linear
 from graphflow.ops.losses import (
     binary_cross_entropy,

@@ -1,0 +1,125 @@
+"""Normalisation of single images, and of elements by their neighbours in other channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphflow.core.dims import shape_str
+from graphflow.core.dtypes import as_dtype, default_float
+from graphflow.core.errors import ShapeError, at_line, user_origin
+from graphflow.nn import functional as F
+from graphflow.nn import init
+from graphflow.nn.linear import new_parameter
+from graphflow.nn.module import Module
+from graphflow.ops.movement import expand_dims, reshape
+from graphflow.tensor import Tensor, as_tensor
+
+
+class _InstanceNorm(Module):
+    """Each channel of each sample with mean 0 and variance 1 over its places (Ulyanov et al. 2016).
+
+    Unlike batch normalisation it has no weight and bias, and no running statistics, unless they are asked for.
+    """
+
+    rank: int  # of a batch
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        for name in ("weight", "bias"):
+            self.register_parameter(name, new_parameter((num_features,), dtype, device) if affine else None)
+        kept = track_running_stats
+        kind = (default_float if dtype is None else as_dtype(dtype)).np
+        self.register_buffer("running_mean", np.zeros(num_features, kind) if kept else None)
+        self.register_buffer("running_var", np.ones(num_features, kind) if kept else None)
+        self.register_buffer("num_batches_tracked", np.array(0) if kept else None)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Forget the batches seen."""
+        if self.track_running_stats:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+            init.zeros_(self.num_batches_tracked)
+
+    def reset_parameters(self) -> None:
+        """Ones and zeros, and no batches seen."""
+        self.reset_running_stats()
+        if self.affine:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def forward(self, input: Any) -> Tensor:
+        x = as_tensor(input)
+        name = type(self).__name__
+        if x.ndim not in (self.rank - 1, self.rank):
+            message = f"{name} takes rank {self.rank}, or {self.rank - 1} without batch, got {shape_str(x.shape)}"
+            raise ShapeError(at_line(message, user_origin()))
+        if x.ndim == self.rank - 1:
+            return reshape(self.forward(expand_dims(x, 0)), x.shape)
+        if x.shape[1] != self.num_features:
+            message = f"{name} is for {self.num_features} channels, the input has shape {shape_str(x.shape)}"
+            raise ShapeError(at_line(message, user_origin()))
+        own = self.training or not self.track_running_stats
+        state = self.running_mean, self.running_var, self.weight, self.bias
+        return F.instance_norm(x, *state, own, self.momentum, self.eps)
+
+    def extra_repr(self) -> str:
+        settings = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
+        return f"{self.num_features}, {settings}, track_running_stats={self.track_running_stats}"
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalisation of (batch, channels, length)."""
+
+    rank = 3
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalisation of (batch, channels, height, width).
+
+    >>> import graphflow as gf
+    >>> x = gf.random.normal((2, 3, 4, 5))
+    >>> gf.nn.InstanceNorm2d(3)(x).mean((2, 3)).abs().max().item() < 1e-5
+    True
+    """
+
+    rank = 4
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of (batch, channels, depth, height, width)."""
+
+    rank = 5
+
+
+class LocalResponseNorm(Module):
+    """Elements over a power of the squares of ``size`` neighbouring channels: ``F.local_response_norm``."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Any) -> Tensor:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
