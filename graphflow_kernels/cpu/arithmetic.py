@@ -305,6 +305,20 @@ class Arithmetic(Emitter):
         done = self._rounding("trunc", x)
         return self.copysign(self.floor(self.abs(x)), x) if done is None else done
 
+    def scale_by_power(self, x: Value, n: Value) -> Value | None:
+        """x * 2**n for an integer n of the width of x, rounded once; None where the CPU has no instruction for it."""
+        kind = x.ir.type
+        if self.target.vector_bytes != 64 or not isinstance(kind, ir.VectorType):
+            return None
+        bits = kind.count * types.bits(x.dtype)
+        if bits not in (128, 256, 512):
+            return None
+        name = f"llvm.x86.avx512.mask.scalef.{'ps' if x.dtype == 'float32' else 'pd'}.{bits}"
+        every_lane = ir.Constant(ir.IntType(max(8, kind.count)), -1)
+        current_rounding = (ir.Constant(ir.IntType(32), 4),) if bits == 512 else ()
+        power = self.builder.sitofp(n.ir, kind)
+        return self.value(self.intrinsic(name, kind, x.ir, power, x.ir, every_lane, *current_rounding), x.dtype)
+
     # -- conversion ------------------------------------------------------------------------------------------------
 
     def cast(self, x: Operand, dtype: str) -> Value:

@@ -97,9 +97,6 @@ def fits() -> Iterator[Fit]:
     yield Fit("ATANH_F32", meaning, atanh, _odd_weight(mp.atanh), 0, top, 4, "float64")
     rest = lambda z: (_odd(mp.atanh, z) - mp.mpf(1) / 3) / z
     yield Fit("ATANH_TAIL_F64", "its next terms: (that - 1/3) / s**2", rest, lambda z: z**2, 0, top, 7, "float64")
-    tanh = lambda z: _odd(mp.tanh, z)
-    meaning = "(tanh(x) / x - 1) / x**2 in x**2"
-    yield Fit("TANH_F32", meaning, tanh, _odd_weight(mp.tanh), 0, mp.mpf("0.4"), 4, "float32")
     quarter = (mp.pi / 4 * mp.mpf("1.001")) ** 2
     sine, cosine = lambda z: _odd(mp.sin, z), lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2
     cosine_weight = lambda z: z**2 / mp.cos(mp.sqrt(z))

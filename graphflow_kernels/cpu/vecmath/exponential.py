@@ -36,6 +36,9 @@ def reduced(b: ScalarBuilder, x: Value) -> tuple[Value, Value]:
 
 def scale(b: ScalarBuilder, x: Value, n: Value) -> Value:
     """x * 2**n for n in twice the range of exponents, rounded once even where the result is denormal."""
+    scaled = b.scale_by_power(x, n)
+    if scaled is not None:
+        return scaled
     form = FORMATS[x.dtype]
     biased = n + 2 * form.bias
     half = biased >> 1
@@ -45,10 +48,11 @@ def scale(b: ScalarBuilder, x: Value, n: Value) -> Value:
 
 def exp_near_zero(b: ScalarBuilder, r: Value) -> Value:
     """exp(r) for |r| <= ln(2) / 2."""
-    table = c.EXP_F32 if r.dtype == "float32" else c.EXP_F64
+    if r.dtype == "float32":
+        return b.fma(r * r, horner(b, r, c.EXP_F32), r) + 1.0
     # What adding r to 1 rounds away goes back in with the rest.
     total, lost = fast_two_sum(b.like(1.0, r), r)
-    return total + b.fma(r * r, horner(b, r, table), lost)
+    return total + b.fma(r * r, horner(b, r, c.EXP_F64), lost)
 
 
 def exp_parts(b: ScalarBuilder, x: Value) -> tuple[Value, Value]:
@@ -83,14 +87,33 @@ def expm1(b: ScalarBuilder, x: Value) -> Value:
     return b.select(b.abs(x) < 0.3, b.copysign(q, x), b.fma(half, q, half - 0.5) * 2.0)
 
 
+def exp_of_negative(b: ScalarBuilder, y: Value, exponent: int = 0) -> tuple[Value, Value]:
+    """s and q of 2**exponent * exp(-y) = s * (1 + q), where s is a power of two, which has to be a normal number.
+
+    s * (1 + q) + c and s * (1 + q) - c then take one fused operation each, and round once.
+    """
+    form = FORMATS[y.dtype]
+    shifted = b.fma(y, -LOG2_E, form.to_whole)
+    whole = shifted - form.to_whole
+    r = b.fma(whole, form.ln2_low, b.fma(whole, form.ln2_high, y))
+    table = c.EXP_F32 if y.dtype == "float32" else c.EXP_F64
+    q = b.fma(r * r, horner(b, r, [-k if i % 2 else k for i, k in enumerate(table)]), -r)
+    # The low bits of `shifted` are the whole number: moved into the exponent, they leave nothing else behind.
+    power = (b.bitcast(shifted, form.unsigned) << form.mantissa) + ((form.bias + exponent) << form.mantissa)
+    return b.bitcast(power, y.dtype), q
+
+
+SIGMOID = {"float32": (-104.0, 70.0, -24), "float64": (-746.0, 670.0, -53)}
+"""The range of arguments outside of which sigmoid is 0 or 1, and the power of two in which its sum is computed."""
+
+
 def sigmoid(b: ScalarBuilder, x: Value) -> Value:
-    """1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their digits."""
+    """1 / (1 + exp(-x)), with the 1 as small a power of two as lets the smallest results be denormal numbers."""
     (x,) = b.floats(x)
-    e = exp(b, -b.abs(x))
-    total, lost = fast_two_sum(b.like(1.0, x), e)
-    quotient = b.select(x < 0.0, e, 1.0) / total
-    # What 1 + e rounded away, divided by 1 + e to first order.
-    return quotient - quotient * (lost * (1.0 - e * 0.5))
+    low, high, exponent = SIGMOID[x.dtype]
+    one = 2.0**exponent
+    s, q = exp_of_negative(b, b.clip(x, low, high), exponent)
+    return one / (s + b.fma(s, q, one))
 
 
 def softplus(b: ScalarBuilder, x: Value) -> Value:

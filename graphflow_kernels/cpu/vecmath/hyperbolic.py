@@ -6,10 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from graphflow_kernels.cpu.value import Value
-from graphflow_kernels.cpu.vecmath import coefficients as c
-from graphflow_kernels.cpu.vecmath.exponential import exp, exp_parts, expm1, scale
+from graphflow_kernels.cpu.vecmath.exponential import exp_of_negative, exp_parts, expm1, scale
 from graphflow_kernels.cpu.vecmath.logarithm import log, log1p
-from graphflow_kernels.cpu.vecmath.polynomial import horner, through_float64
+from graphflow_kernels.cpu.vecmath.polynomial import through_float64
 
 if TYPE_CHECKING:
     from graphflow_kernels.cpu.scalar import ScalarBuilder
@@ -22,14 +21,9 @@ LARGE = 2.0**28
 def tanh(b: ScalarBuilder, x: Value) -> Value:
     """The hyperbolic tangent."""
     (x,) = b.floats(x)
-    a = b.abs(x)
-    if x.dtype == "float64":
-        t = expm1(b, a * -2.0)
-        return b.copysign(-t / (t + 2.0), x)
-    z = x * x
-    small = b.fma(x * z, horner(b, z, c.TANH_F32), x)
-    large = 1.0 - 2.0 / (exp(b, a + a) + 1.0)
-    return b.copysign(b.select(a < 0.625, small, large), x)
+    a = b.minimum(b.abs(x), 20.0)
+    s, q = exp_of_negative(b, a + a)
+    return b.copysign(b.fma(-s, q, 1.0 - s) / b.fma(s, q, s + 1.0), x)
 
 
 def half_exp(b: ScalarBuilder, x: Value) -> Value:
