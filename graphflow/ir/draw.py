@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,10 @@ text{font:11px Helvetica,Arial,"DejaVu Sans",sans-serif;fill:#222;text-anchor:mi
 .edge{fill:none;stroke:#8a8a8a;stroke-width:1.1;marker-end:url(#tip)}.control{stroke-dasharray:4 3}
 .kernel{fill:#fcfcfc;stroke:#8a8a8a;stroke-width:1.2}.kernel-name{font-size:10px;font-weight:bold;fill:#666}
 """
+TIP = (
+    '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+    '<path d="M0 0.8 L8 4 L0 7.2 z" fill="#8a8a8a"/></marker></defs>'
+)
 CHARACTER = {"op": 6.7, "small": 5.5, "ref": 5.5, "out": 5.5, "kernel-name": 6.2, "legend": 5.5}  # widths
 
 
@@ -86,11 +90,29 @@ class Part(Box):
             self.height += LINE + 2 * PAD
 
 
+class Drawing(NamedTuple):
+    """A graph's boxes and edges as SVG elements, and the kinds of its nodes.
+
+    A node's box carries its name as ``data-node``, a kernel's frame its label as ``data-kernel``, an edge the first
+    nodes of the boxes at its ends as ``data-from`` and ``data-to``.
+    """
+
+    lines: list[str]
+    width: float
+    height: float
+    kinds: list[str]
+
+
 def svg(graph: Graph, groups: Mapping[Node, str] | None = None) -> str:
     """The picture as SVG text; ``groups`` gives the kernel that a node is part of.
 
     Raises GraphError if the graph is too large to be looked at.
     """
+    return _page(graph, drawing(graph, groups))
+
+
+def drawing(graph: Graph, groups: Mapping[Node, str] | None = None) -> Drawing:
+    """The picture without what is around it. Raises GraphError if the graph is too large to be looked at."""
     if len(graph.nodes) > MAX_NODES:
         raise GraphError(
             f"graph {graph.name!r} has {len(graph.nodes)} nodes, too many for a picture (the limit is {MAX_NODES}); "
@@ -113,7 +135,10 @@ def svg(graph: Graph, groups: Mapping[Node, str] | None = None) -> str:
         part.measure()
     width, height, routes = arrange(parts, uses)  # type: ignore[arg-type]
     dashed = {edge for edge, all_uses in uses.items() if all(control for *_, control in all_uses)}
-    return _page(graph, parts, routes, dashed, width, height)  # type: ignore[arg-type]
+    lines = _edges(routes, dashed)  # type: ignore[arg-type]
+    for part in parts:
+        lines += _box(part)
+    return Drawing(lines, width, height, [c.kind for c in cells.values()])
 
 
 def _cells(graph: Graph) -> dict[Node, Cell]:
@@ -181,10 +206,14 @@ def _short(text: str, most: int) -> str:
 
 
 def _tooltip(node: Node) -> str:
-    attrs = ", ".join(f"{k}={_attr(v)}" for k, v in node.attrs.items())
     operands = ", ".join(f"%{i.name}" for i in node.inputs)
-    line = f"%{node.name} = {node.op.name}({operands}) {{{attrs}}} : {avals_text(node.aval)}"
+    line = f"%{node.name} = {node.op.name}({operands}) {{{attrs_text(node)}}} : {avals_text(node.aval)}"
     return f"{line}\n{node.origin} in {node.origin.function}" if node.origin else line
+
+
+def attrs_text(node: Node) -> str:
+    """A node's attributes, the large ones in short."""
+    return ", ".join(f"{k}={_attr(v)}" for k, v in node.attrs.items())
 
 
 def _attr(value: Any) -> str:
@@ -194,39 +223,35 @@ def _attr(value: Any) -> str:
 
 
 # -- SVG ---------------------------------------------------------------------------------------------------------------
-def _page(
-    graph: Graph,
-    parts: list[Part],
-    routes: dict[tuple[Box, Box], Route],
-    dashed: set[tuple[Box, Box]],
-    width: float,
-    height: float,
-) -> str:
-    legend, legend_width = _legend([c.kind for p in parts for c in p.cells])
+def _page(graph: Graph, picture: Drawing) -> str:
+    legend, legend_width = _legend(picture.kinds)
     title = f"{graph.name}: {len(graph.nodes)} nodes"
-    width = max(width, legend_width, 9.0 * len(title)) + 2 * MARGIN
-    height += HEADER + MARGIN
+    width = max(picture.width, legend_width, 9.0 * len(title)) + 2 * MARGIN
+    height = picture.height + HEADER + MARGIN
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}">',
         f"<style>{STYLE}</style>",
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0.8 L8 4 L0 7.2 z" fill="#8a8a8a"/></marker></defs>',
+        TIP,
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
         f'<text class="title" x="{MARGIN}" y="{MARGIN + 4}">{escape(title)}</text>',
         *legend,
         f'<g transform="translate({MARGIN} {HEADER})">',
     ]
-    entries: dict[Box, list[tuple[Box, Box]]] = defaultdict(list)
-    for edge, route in sorted(routes.items(), key=lambda item: item[1][-2].x):
-        entries[route[-1]].append(edge)
+    return "\n".join([*lines, *picture.lines, "</g>", "</svg>"]) + "\n"
+
+
+def _edges(routes: dict[tuple[Part, Part], Route], dashed: set[tuple[Part, Part]]) -> list[str]:
+    lines = []
+    entries: dict[Part, list[tuple[Part, Part]]] = defaultdict(list)
+    for edge in sorted(routes, key=lambda edge: routes[edge][-2].x):
+        entries[edge[1]].append(edge)
     for target, edges in entries.items():
         for i, edge in enumerate(edges):  # ends of edges are spread over the upper side, in the order they come in
             x = target.x + (i + 1 - (len(edges) + 1) / 2) * min(16.0, 0.7 * target.width / len(edges))
-            lines.append(_edge(routes[edge], x, "edge control" if edge in dashed else "edge"))
-    for part in parts:
-        lines += _box(part)
-    return "\n".join([*lines, "</g>", "</svg>"]) + "\n"
+            ends = [escape(part.cells[0].node.name) for part in edge]
+            lines.append(_edge(routes[edge], x, "edge control" if edge in dashed else "edge", ends))
+    return lines
 
 
 def _legend(kinds: list[str]) -> tuple[list[str], float]:
@@ -241,7 +266,7 @@ def _legend(kinds: list[str]) -> tuple[list[str], float]:
     return lines, x - MARGIN
 
 
-def _edge(route: Route, end_x: float, style: str) -> str:
+def _edge(route: Route, end_x: float, style: str, ends: list[str]) -> str:
     """A curve from the lower side of the first box through the points to the upper side of the last."""
     x, y = route[0].x, route[0].y + route[0].height
     path = [f"M{x:.1f} {y:.1f}"]
@@ -252,7 +277,7 @@ def _edge(route: Route, end_x: float, style: str) -> str:
         if stop.is_point:
             path.append(f"V{stop.y + stop.height:.1f}")
         x, y = to_x, stop.y + stop.height
-    return f'<path class="{style}" d="{" ".join(path)}"/>'
+    return f'<path class="{style}" data-from="{ends[0]}" data-to="{ends[1]}" d="{" ".join(path)}"/>'
 
 
 def _box(part: Part) -> list[str]:
@@ -261,8 +286,8 @@ def _box(part: Part) -> list[str]:
     inner = part.width
     if part.label:
         lines.append(
-            f'<rect class="kernel" x="{left:.1f}" y="{y:.1f}" width="{part.width:.1f}" '
-            f'height="{part.height:.1f}" rx="6"/>'
+            f'<rect class="kernel" data-kernel="{escape(part.label)}" x="{left:.1f}" y="{y:.1f}" '
+            f'width="{part.width:.1f}" height="{part.height:.1f}" rx="6"/>'
             f'<text class="kernel-name" x="{part.x:.1f}" y="{y + LINE:.1f}">{escape(part.label)}</text>'
         )
         y += LINE + PAD
@@ -271,7 +296,8 @@ def _box(part: Part) -> list[str]:
         fill, stroke = COLOURS[cell.kind]
         border = 2.2 if any(style == "out" for style, _ in cell.lines) else 1
         lines.append(
-            f"<g><title>{escape(_tooltip(cell.node))}</title>"
+            f'<g data-node="{escape(cell.node.name)}">'
+            f"<title>{escape(_tooltip(cell.node))}</title>"
             f'<rect x="{part.x - inner / 2:.1f}" y="{y:.1f}" width="{inner:.1f}" height="{cell.height:.1f}" rx="4" '
             f'fill="{fill}" stroke="{stroke}" stroke-width="{border}"/>'
         )

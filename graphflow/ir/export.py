@@ -80,8 +80,15 @@ def _quoted(text: str) -> str:
 def draw(graph: Graph, path: str | Path, groups: Mapping[Node, str] | None = None) -> None:
     """Write the graph as an SVG picture; ``groups`` gives the name of the kernel that a node is part of.
 
-    Raises GraphError if the graph is too large to be looked at.
+    A path that ends in ``.html`` gets an interactive page. Raises GraphError if the graph is too large to be looked at.
     """
     from graphflow.ir.draw import svg
 
-    Path(path).write_text(svg(graph, groups), encoding="utf-8")
+    if Path(path).suffix == ".html":
+        from graphflow.viz.page import page
+        from graphflow.viz.programs import Shown
+
+        text = page(Shown(graph, dict(groups or {}), {}, {}))
+    else:
+        text = svg(graph, groups)
+    Path(path).write_text(text, encoding="utf-8")

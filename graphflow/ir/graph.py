@@ -275,7 +275,10 @@ class Graph:
         return to_dot(self)
 
     def draw(self, path: Any, groups: Mapping[Node, str] | None = None) -> None:
-        """Write the graph as a picture (SVG); ``groups`` gives the kernel that a node is part of, to show fusion."""
+        """Write the graph as a picture (.svg) or an interactive page (.html).
+
+        ``groups`` gives the kernel that a node is part of, to show fusion.
+        """
         from graphflow.ir.export import draw
 
         draw(self, path, groups)

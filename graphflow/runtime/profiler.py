@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from graphflow.core.dims import bind_sizes, evaluate
 from graphflow.core.errors import Origin
 from graphflow.runtime.build import RUN_LOCK
 
@@ -20,6 +22,16 @@ class Measured(NamedTuple):
     seconds: float
     start: float  # seconds from the beginning of the run
     origins: tuple[Origin, ...]
+    label: str = ""  # of the kernel, as in pictures
+    nbytes: int = 0  # that it reads and writes, each buffer once
+
+    @property
+    def counted(self) -> str:
+        """The ops by name, those that come several times with their number."""
+        counts: dict[str, int] = {}
+        for op in self.ops:
+            counts[op] = counts.get(op, 0) + 1
+        return " ".join(f"{op} x{n}" if n > 1 else op for op, n in counts.items())
 
     @property
     def lines(self) -> str:
@@ -37,9 +49,10 @@ class Profile:
     (array([2., 2.], dtype=float32), [('exp', 'add')])
     """
 
-    def __init__(self, values: Any, entries: Sequence[Measured]) -> None:
+    def __init__(self, values: Any, entries: Sequence[Measured], executable: Any = None) -> None:
         self.values = values
         self.entries = list(entries)
+        self.executable = executable  # what ran
 
     def __iter__(self) -> Iterator[Measured]:
         return iter(self.entries)
@@ -58,7 +71,7 @@ class Profile:
         for e in sorted(self.entries, key=lambda e: -e.seconds):
             share = 100 * e.seconds / total
             lines.append(
-                f"{e.seconds * 1e6:10.1f} us {share:5.1f} %  {e.name:<10} {' '.join(e.ops)}  {e.lines}".rstrip()
+                f"{e.seconds * 1e6:10.1f} us {share:5.1f} %  {e.label or e.name:<12} {e.counted}  {e.lines}".rstrip()
             )
         return "\n".join(lines)
 
@@ -91,8 +104,41 @@ def profile_plan(plan: Any, values: Sequence[Any]) -> Profile:
         return Profile(plan.pack(*plan.outputs(arrays)), [])
     with RUN_LOCK:
         before = [v.numpy().copy() for v in plan.variables]
-        outputs, times = executable.profile(arrays) if hasattr(executable, "profile") else _by_node(executable, arrays)
-    return Profile(plan.pack(outputs, before), _entries(times))
+        outputs, times = _run(executable, arrays)
+    return Profile(plan.pack(outputs, before), _entries(times, executable, arrays), executable)
+
+
+def profile_trace(trace: Any, arrays: Sequence[Any], originals: Sequence[Any]) -> Profile:
+    """Run a compiled function's trace once, measured."""
+    executable = trace.executable
+    measured = _Measuring(executable)
+    trace.executable = measured
+    try:
+        values = trace(arrays, originals)
+    finally:
+        trace.executable = executable
+    return Profile(values, _entries(measured.times, executable, measured.arrays), executable)
+
+
+class _Measuring:
+    """Stands for an executable and measures its run."""
+
+    def __init__(self, executable: Any) -> None:
+        self._executable = executable
+        self.times: list[tuple[Any, float]] = []
+        self.arrays: Sequence[Any] = ()
+
+    def run(self, arrays: Sequence[Any]) -> list[Any]:
+        self.arrays = arrays
+        outputs, self.times = _run(self._executable, arrays)
+        return outputs
+
+
+def _run(executable: Any, arrays: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, float]]]:
+    """The outputs, and (kernel or node, seconds) in order."""
+    if hasattr(executable, "profile"):
+        return executable.profile(arrays)  # type: ignore[no-any-return]
+    return _by_node(executable, arrays)
 
 
 def _by_node(executable: Any, arrays: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, float]]]:
@@ -109,13 +155,27 @@ def _by_node(executable: Any, arrays: Sequence[Any]) -> tuple[list[Any], list[tu
     return executable.run(arrays, observe), times
 
 
-def _entries(times: Sequence[tuple[Any, float]]) -> list[Measured]:
+def _entries(times: Sequence[tuple[Any, float]], executable: Any, arrays: Sequence[Any]) -> list[Measured]:
+    sizes: dict[str, int] = {}
+    for node, array in zip(executable.inputs, arrays):
+        bind_sizes(node.aval.shape, array.shape, sizes)
+    kernels = executable.program.kernels if hasattr(executable, "program") else ()
+    labels = {id(kernel): f"{number} {kernel.kind}" for number, kernel in enumerate(kernels)}
     entries = []
     start = 0.0
     for part, seconds in times:
         nodes = getattr(part, "nodes", None) or [getattr(part, "node", part)]  # of a kernel, a host step, or itself
         name = getattr(part, "kind", None) or "node"
         origins = tuple(dict.fromkeys(n.origin for n in nodes if n.origin is not None))
-        entries.append(Measured(str(name), tuple(n.op.name for n in nodes), seconds, start, origins))
+        ops = tuple(n.op.name for n in nodes)
+        entries.append(
+            Measured(str(name), ops, seconds, start, origins, labels.get(id(part), ""), _nbytes(part, sizes))
+        )
         start += seconds
     return entries
+
+
+def _nbytes(part: Any, sizes: Mapping[str, int]) -> int:
+    """Bytes of the buffers that a kernel reads and writes."""
+    buffers = {*part.reads(), *part.writes()} if hasattr(part, "reads") else ()
+    return sum(math.prod(evaluate(s, sizes) for s in b.shape) * b.dtype.itemsize for b in buffers)

@@ -119,10 +119,18 @@ class CompiledFunction:
 
     def _general(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: Any) -> Any:
         """A call that is new, or has more than tensors and arrays as its arguments."""
+        found = self._lookup(args, kwargs, key)
+        if found is None:  # symbolic arguments: part of their graph
+            return self.__wrapped__(*args, **kwargs)
+        trace, arrays, originals = found
+        return trace(arrays, originals)
+
+    def _lookup(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: Any = None) -> Any:
+        """The trace for a call, made if need be, with the arrays it takes and what they came from."""
         ordered = {k: kwargs[k] for k in sorted(kwargs)}
         leaves, tree = flatten((args, ordered))
         if any(type(leaf) is Tensor and leaf._node is not None for leaf in leaves):
-            return self.__wrapped__(*args, **kwargs)  # symbolic arguments: part of their graph
+            return None
         signature = Signature(leaves, tree)
         originals = [leaf for leaf in leaves if is_array(leaf)]
         arrays = [array_of(leaf) for leaf in originals]
@@ -130,7 +138,7 @@ class CompiledFunction:
         for trace in self._exact.get(key, ()):
             if trace.holds():
                 self._ledger.hits += 1
-                return trace(arrays, originals)
+                return trace, arrays, originals
         with self._lock:
             trace = self._find(signature)  # type: ignore[assignment]
             if trace is not None:
@@ -141,7 +149,7 @@ class CompiledFunction:
             if len(self._exact) >= _EXACT:
                 self._exact.clear()
             self._exact[key] = [trace, *(t for t in self._exact.get(key, ()) if t is not trace)]
-        return trace(arrays, originals)
+        return trace, arrays, originals
 
     def _find(self, signature: Signature) -> TracedFunction | None:
         family = self._families.get(signature.family)
@@ -228,15 +236,36 @@ class CompiledFunction:
             parts.append(f"== ({event.signature}): {event.reason}\n{trace.explain()}")
         return "\n".join(parts)
 
+    def newest(self) -> TracedFunction:
+        """The trace made last. Raises RuntimeError if the function has not been called yet."""
+        if not self._traces or self._traces[-1].executable is None:
+            raise RuntimeError(f"{self.__name__} has not been called yet: there is no graph to show")
+        return self._traces[-1]
+
+    def profile(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function once and measure: a ``Profile`` with what it gives, each kernel's time, the user's lines.
+
+        ``print(profile)`` shows a table, ``gf.viz.html(profile, path)`` the graph with it.
+        """
+        from graphflow.runtime.profiler import profile_trace
+
+        found = self._lookup(args, kwargs)
+        if found is None:
+            raise TypeError(f"{self.__name__} cannot be measured inside a graph: give it tensors with numbers")
+        return profile_trace(*found)
+
     def draw(self, path: Any) -> None:
-        """Write the newest trace's optimized graph as a picture (SVG), each kernel's nodes framed together.
+        """Write the newest trace's optimized graph, each kernel's nodes framed together, as SVG or (.html) a page.
 
         Raises RuntimeError if the function has not been called yet.
         """
-        if not self._traces or self._traces[-1].executable is None:
-            raise RuntimeError(f"{self.__name__} has not been called yet: there is no graph to draw")
-        executable = self._traces[-1].executable
-        executable.graph.draw(path, getattr(executable, "kernel_labels", dict)())
+        executable = self.newest().executable
+        if str(path).endswith(".html"):
+            from graphflow.viz.page import html
+
+            html(self, path)
+        else:
+            executable.graph.draw(path, getattr(executable, "kernel_labels", dict)())
 
     def __repr__(self) -> str:
         return f"<compiled {self.__name__}: {self._ledger.traces} traces>"
