@@ -14,7 +14,7 @@ import numpy as np
 
 from graphflow.core import dispatch
 from graphflow.core.errors import FileFormatError
-from graphflow.io.atomic import replacing
+from graphflow.core.files import replacing
 from graphflow.tensor import Operators, Tensor, as_tensor
 
 _KEY = "graphflow"  # the metadata entry that holds the nesting; files of other programs have none
