@@ -124,4 +124,5 @@ from graphflow.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from graphflow.nn.state import Buffer
 from graphflow.variable import Parameter

@@ -34,11 +34,15 @@ class Hooks:
         self.after: Table = {}
         self._count = 0
 
-    def add(self, when: str, hook: Callable[..., Any], with_kwargs: bool) -> RemovableHandle:
-        """Add a hook ``"before"`` or ``"after"`` the forward."""
+    def add(self, when: str, hook: Callable[..., Any], with_kwargs: bool, first: bool = False) -> RemovableHandle:
+        """Add a hook ``"before"`` or ``"after"`` the forward, behind the others or ``first``."""
         table: Table = getattr(self, when)
         self._count += 1
+        others = dict(table) if first else {}
+        if first:
+            table.clear()
         table[self._count] = (hook, with_kwargs)
+        table.update(others)
         return RemovableHandle(table, self._count)
 
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

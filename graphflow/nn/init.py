@@ -172,3 +172,50 @@ def orthogonal_(tensor: Variable, gain: float = 1.0, generator: Generator | None
     q = q * np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices
     q = q.T if rows < columns else q
     return _fill(tensor, (gain * q).reshape(tensor.shape).astype(tensor.dtype.np))
+
+
+def dirac_(tensor: Variable, groups: int = 1) -> Variable:
+    """A convolution's weight that passes its input on: one 1 in the middle of each kernel of equal channels.
+
+    For weights (out, in, ...) of 1 to 3 spatial axes; each of ``groups`` groups of outputs passes on all inputs.
+
+    >>> import graphflow as gf
+    >>> w = gf.nn.init.dirac_(gf.nn.Parameter(gf.zeros((2, 2, 3))))
+    >>> gf.nn.functional.conv1d(gf.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]), w, padding=1).tolist()
+    [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]
+    """
+    shape = tensor.numpy().shape
+    if not 3 <= len(shape) <= 5:
+        raise ValueError(f"dirac_ needs a weight of rank 3, 4 or 5, got shape {shape}")
+    if shape[0] % groups:
+        raise ValueError(f"dirac_: {shape[0]} outputs are not {groups} equal groups")
+    data = np.zeros(shape, tensor.dtype.np)
+    outputs = shape[0] // groups
+    middle = tuple(size // 2 for size in shape[2:])
+    for channel in range(min(outputs, shape[1])):
+        for group in range(groups):
+            data[(group * outputs + channel, channel, *middle)] = 1
+    return _fill(tensor, data)
+
+
+def sparse_(tensor: Variable, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Variable:
+    """A matrix of numbers from the normal distribution, with a share ``sparsity`` of each column zero (Martens 2010).
+
+    >>> import graphflow as gf
+    >>> w = gf.nn.init.sparse_(gf.nn.Parameter(gf.zeros((10, 3))), 0.3)
+    >>> (w.numpy() == 0).sum(axis=0).tolist()
+    [3, 3, 3]
+    """
+    if len(tensor.shape) != 2:
+        raise ValueError(f"sparse_ needs a matrix, got shape {tensor.shape}")
+    rows, _ = tensor.numpy().shape
+    zeros = math.ceil(sparsity * rows)
+    source = generator or default_generator
+    with dispatch.init_scope():
+        data = source.normal(tensor.shape, 0.0, std, dtype=tensor.dtype).numpy().copy()
+        order = source.uniform(tensor.shape, dtype="float64").numpy().argsort(axis=0)
+    np.put_along_axis(data, order[:zeros], 0, axis=0)
+    return _fill(tensor, data)
+
+
+_calculate_fan_in_and_fan_out = calculate_fan_in_and_fan_out  # PyTorch's spelling, which many models call

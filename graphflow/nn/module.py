@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from graphflow.core import dispatch
 from graphflow.core.dtypes import as_dtype
 from graphflow.nn.hooks import Hooks, RemovableHandle
-from graphflow.nn.state import LoadResult, load_into
+from graphflow.nn.state import Buffer, LoadResult, load_into
+from graphflow.nn.tree import Tree, join
 from graphflow.tensor import Operators, Tensor
 from graphflow.variable import Parameter, Variable
 
 
-class Module:
+class Module(Tree):
     """Base of all layers and models: assign parameters and submodules as attributes, write ``forward``.
 
     A Parameter or a trainable Variable assigned as an attribute is listed by ``parameters()``, any other Variable by
@@ -34,9 +35,6 @@ class Module:
 
     _training: bool
     _hooks: Hooks | None = None
-    _parameters: dict[str, Variable | None]
-    _buffers: dict[str, Variable | None]
-    _modules: dict[str, Module | None]
     _temporary: set[str]  # names of buffers that are not saved
 
     def __init__(self) -> None:
@@ -65,13 +63,24 @@ class Module:
             return self.forward(*args, **kwargs)
         return self._hooks.call(self, args, kwargs)
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> RemovableHandle:
-        """Call ``hook(module, args)`` before each forward; what it returns, if not None, replaces the arguments."""
-        return self._own_hooks().add("before", hook, with_kwargs)
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before each forward; what it returns, if not None, replaces the arguments.
 
-    def register_forward_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output."""
-        return self._own_hooks().add("after", hook, with_kwargs)
+        ``prepend`` calls it before the hooks there are; ``with_kwargs`` as ``hook(module, args, kwargs)``, which
+        returns both.
+        """
+        return self._own_hooks().add("before", hook, with_kwargs, prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output.
+
+        ``prepend`` calls it before the hooks there are; ``with_kwargs`` as ``hook(module, args, kwargs, output)``.
+        """
+        return self._own_hooks().add("after", hook, with_kwargs, prepend)
 
     def _own_hooks(self) -> Hooks:
         if self._hooks is None:
@@ -84,7 +93,10 @@ class Module:
             if isinstance(value, Parameter) or value.trainable:
                 self.register_parameter(name, value)
             else:
-                self.register_buffer(name, value, persistent=name not in self.__dict__.get("_temporary", ()))
+                kept = (
+                    value.persistent if isinstance(value, Buffer) else name not in self.__dict__.get("_temporary", ())
+                )
+                self.register_buffer(name, value, persistent=kept)
             return
         if isinstance(value, Module):
             self.register_module(name, value)
@@ -166,106 +178,29 @@ class Module:
 
     add_module = register_module
 
-    # -- looking ----------------------------------------------------------------------------------------------------
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """Every module of the tree with its path, this one (path ``prefix``) first, each once."""
-        seen: set[int] = set()
-        stack: list[tuple[str, Module]] = [(prefix, self)]
-        while stack:
-            path, module = stack.pop()
-            if remove_duplicate and id(module) in seen:
-                continue
-            seen.add(id(module))
-            yield path, module
-            children = [(_join(path, name), m) for name, m in module._modules.items() if m is not None]
-            stack.extend(reversed(children))
-
-    def modules(self) -> Iterator[Module]:
-        """Every module of the tree, this one first, each once."""
-        return (module for _, module in self.named_modules())
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The direct submodules by name, each once."""
-        seen: set[int] = set()
-        for name, module in self._modules.items():
-            if module is not None and id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
-
-    def children(self) -> Iterator[Module]:
-        """The direct submodules."""
-        return (module for _, module in self.named_children())
-
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Parameter]]:
-        """Parameters with their paths; one that several modules share comes once."""
-        return self._walk("_parameters", prefix, recurse, remove_duplicate)
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """The parameters, for an optimizer."""
-        return (p for _, p in self.named_parameters(recurse=recurse))
-
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Variable]]:
-        """Buffers with their paths."""
-        return self._walk("_buffers", prefix, recurse, remove_duplicate)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Variable]:
-        """The state that is no parameter."""
-        return (b for _, b in self.named_buffers(recurse=recurse))
-
-    def _walk(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
-        for path, module in self.named_modules(prefix, remove_duplicate) if recurse else [(prefix, self)]:
-            for name, variable in module.__dict__[kind].items():
-                if variable is None or (remove_duplicate and id(variable) in seen):
-                    continue
-                seen.add(id(variable))
-                yield _join(path, name), variable
-
-    def _named_variables(self) -> Iterator[tuple[str, Variable]]:
-        yield from self.named_parameters()
-        yield from self.named_buffers()
-
-    def get_submodule(self, target: str) -> Module:
-        """The submodule at a path like ``"encoder.0"``. Raises AttributeError naming the part that does not exist."""
-        module: Module = self
-        for name in target.split(".") if target else ():
-            child = module._modules.get(name)
-            if child is None:
-                raise AttributeError(f"{type(module).__name__} has no submodule {name!r} (looking for {target!r})")
-            module = child
-        return module
-
-    def get_parameter(self, target: str) -> Variable:
-        """The parameter at a path like ``"encoder.0.weight"``."""
-        path, _, name = target.rpartition(".")
-        parameter = self.get_submodule(path)._parameters.get(name)
-        if parameter is None:
-            raise AttributeError(f"{type(self).__name__} has no parameter {target!r}")
-        return parameter
-
     # -- state ------------------------------------------------------------------------------------------------------
-    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and persistent buffers by path, as tensors that later training does not change."""
-        return {path: Tensor(variable.snapshot()._data) for path, variable in self._persistent(prefix)}
+    def state_dict(self, prefix: str = "", keep_vars: bool = False) -> dict[str, Any]:
+        """Parameters and persistent buffers by path, as tensors that later training does not change.
+
+        With ``keep_vars`` the Parameters and Variables themselves.
+        """
+        found = self._persistent(prefix)
+        return dict(found) if keep_vars else {path: Tensor(variable.snapshot()._data) for path, variable in found}
 
     def _persistent(self, prefix: str = "") -> Iterator[tuple[str, Variable]]:
         """What is saved, in PyTorch's order: a module's parameters, then its buffers, then its submodules."""
         for path, module in self.named_modules(prefix.rstrip("."), remove_duplicate=False):
             for name, variable in (*module._parameters.items(), *module._buffers.items()):
                 if variable is not None and name not in module._temporary:
-                    yield _join(path, name), variable
+                    yield join(path, name), variable
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
-        """Set parameters and buffers from tensors or arrays by path (PyTorch's too).
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> LoadResult:
+        """Set parameters and buffers from tensors or arrays by path (PyTorch's too), in their own dtypes.
 
-        Nothing changes unless everything fits. Raises StateError listing every missing and unexpected key (unless
-        ``strict`` is False) and every shape that differs.
+        With ``assign`` they get the dtypes of the values. Nothing changes unless everything fits. Raises StateError
+        listing every missing and unexpected key (unless ``strict`` is False) and every shape that differs.
         """
-        return load_into(type(self).__name__, dict(self._persistent()), state_dict, strict)
+        return load_into(type(self).__name__, dict(self._persistent()), state_dict, strict, assign)
 
     # -- changing everything at once --------------------------------------------------------------------------------
     @property
@@ -344,6 +279,10 @@ class Module:
         """``to("bfloat16")``."""
         return self.to(dtype="bfloat16")
 
+    def type(self, dst_type: Any) -> Any:
+        """``to(dtype)``."""
+        return self.to(dtype=dst_type)
+
     def cpu(self) -> Any:
         """``to("cpu")``."""
         return self
@@ -363,10 +302,6 @@ class Module:
 
 
 _UNNAMED = "variable"  # the name of a Variable that was given none
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def _indent(text: str) -> str:

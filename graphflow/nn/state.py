@@ -1,4 +1,4 @@
-"""Putting saved values back into Variables."""
+"""State that is saved: buffers, and putting saved values back into Variables."""
 
 from __future__ import annotations
 
@@ -20,13 +20,26 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
+class Buffer(Variable):
+    """A Variable that a Module lists among its buffers; ``persistent=False`` keeps it out of ``state_dict``."""
+
+    def __init__(self, data: Any, *, persistent: bool = True) -> None:
+        super().__init__(data, trainable=False)
+        self.persistent = persistent
+
+
 def from_outside(value: Any) -> Tensor:
     """A tensor of GraphFlow's for one that may be NumPy's or PyTorch's."""
     return as_tensor(value if isinstance(value, Operators) else np.asarray(value))
 
 
-def load_into(owner: str, variables: Mapping[str, Variable], saved: Mapping[str, Any], strict: bool) -> LoadResult:
-    """Assign saved values to variables by name, all or (if one does not fit) none. See ``Module.load_state_dict``."""
+def load_into(
+    owner: str, variables: Mapping[str, Variable], saved: Mapping[str, Any], strict: bool, own_dtypes: bool = False
+) -> LoadResult:
+    """Assign saved values to variables by name, all or (if one does not fit) none. See ``Module.load_state_dict``.
+
+    With ``own_dtypes`` the variables get the dtypes of the values.
+    """
     missing = [path for path in variables if path not in saved]
     unexpected = [path for path in saved if path not in variables]
     problems = [f"missing: {path}" for path in missing] + [f"unexpected: {path}" for path in unexpected]
@@ -44,5 +57,7 @@ def load_into(owner: str, variables: Mapping[str, Variable], saved: Mapping[str,
             listed = "\n  ".join(problems)
             raise StateError(f"the state_dict does not fit {owner}:\n  {listed}")
         for variable, value in values:
+            if own_dtypes and variable.dtype is not value.dtype:
+                variable.convert(value.dtype)
             variable.assign(value.astype(variable.dtype))
     return LoadResult(missing, unexpected)
