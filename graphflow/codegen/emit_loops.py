@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
@@ -96,8 +97,17 @@ class LoopEmitter:
 
     def _unit_map(self, coords: dict[int, Any], first: Any, last: Any) -> None:
         def body(v: Any, mask: Value | None) -> None:
-            point = Point(self.vector_builder, {**coords, self.plan.vector: v}, mask, True)  # type: ignore[dict-item]
-            self.store_all(self.kernel.stores, point)
+            points: list[Point] = []
+
+            def at(here: dict[int, Any]) -> None:
+                points.append(Point(self.vector_builder, here, mask, True))
+
+            self._plain_loops({**coords, self.plan.vector: v}, self.plan.unrolled, at)  # type: ignore[dict-item]
+            if len(points) > 1:  # all loads before the first store: what points share is loaded once
+                for point, store in product(points, self.kernel.stores):
+                    self.value(store.value, point)
+            for point in points:
+                self.store_all(self.kernel.stores, point)
 
         self._vector_loop(first, last, body)
 
@@ -142,6 +152,10 @@ class LoopEmitter:
     def _plain_loops(self, coords: dict[int, Any], axes: list[int], body: Callable[[dict[int, Any]], None]) -> None:
         if not axes:
             body(coords)
+            return
+        if axes[0] in self.plan.unrolled:
+            for i in range(self.plan.axes[axes[0]].extent):  # type: ignore[arg-type]
+                self._plain_loops({**coords, axes[0]: i64(i)}, axes[1:], body)
             return
         extent = self.size(self.plan.axes[axes[0]].extent)
         start = i64(0)

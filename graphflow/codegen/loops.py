@@ -36,6 +36,9 @@ from graphflow.schedule.kernels import (
 
 MAP_BLOCK = 4096  # elements of a map's innermost axis in one unit
 COLUMN_BLOCK = 64  # columns in one unit
+MAX_UNROLLED = 16  # points of small axes that are written out one by one
+MAX_WRITTEN = 128  # values that all these points together may have
+SHORT_STEP = 4  # strides up to which a vector with gaps is read as whole vectors
 
 
 CHUNK_COST = 40_000.0  # additions' worth of work in one chunk: several microseconds, far above a barrier's cost
@@ -90,12 +93,13 @@ class LoopPlan:
         """
         self.kernel = kernel
         self.accesses = _accesses(kernel)
-        self.indexed = any(isinstance(v, Compute) and v.op.indexed for v in kernel.body)
+        self.counted = _counted_axes(kernel)
         self.is_epilogue = arguments is not None
         self.axes = self._merge(self._live_axes(), merge_after)
         self.strides = {id(a): tuple(self._stride(a, axis) for axis in self.axes) for a in self.accesses}
         self.vector = len(self.axes) - 1 if self.is_epilogue else self._vector_axis()
         self.form = self._form()
+        self.unrolled = self._unrolled()
         self.levels = kernel.levels()
         self.rows = kernel.row_values() if kernel.reduced else [False] * len(kernel.body)
         self.arguments = arguments or Arguments()
@@ -121,7 +125,7 @@ class LoopPlan:
 
     def _merge(self, axes: list[Axis], after: int | None) -> list[Axis]:
         """Neighbouring axes that every access walks as if they were one become one."""
-        if self.indexed or (self.is_epilogue and after is None):
+        if self.is_epilogue and after is None:
             return axes
         first = -1 if after is None else after
         out: list[Axis] = []
@@ -137,6 +141,8 @@ class LoopPlan:
     def _walks_as_one(self, outer: Axis, inner: Axis) -> bool:
         if self.kernel.split is not None and self.kernel.split[0] in (outer.domain[-1], inner.domain[0]):
             return False  # the split axis is cut into blocks of its own
+        if self.counted.intersection((*outer.domain, *inner.domain)):
+            return False  # an op wants to know where along such an axis it is
         return all(
             a.strides[outer.domain[-1]] == a.strides[inner.domain[0]] * inner.extent
             or (a.strides[outer.domain[-1]] == 0 and a.strides[inner.domain[-1]] == 0)
@@ -160,12 +166,32 @@ class LoopPlan:
                 volume = 1.0
                 for other, stride in zip(self.axes, strides, strict=True):
                     volume *= _rough(other.extent) if stride != 0 else 1.0
-                cost += volume * (0.1 if strides[i] == 1 or strides[i] == 0 else 1.0)
+                cost += volume * _step_cost(strides[i])
             extent = _rough(axis.extent)
             cost *= -(-extent // 16) * 16 / extent if extent else 1.0  # lanes that stay empty
             if cost <= least:
                 best, least = i, cost
         return best
+
+    def _unrolled(self) -> list[int]:
+        """Axes of a few elements inside the vector's, windows say: all their points are written out, without a loop."""
+        if self.form not in ("map", "column") or self.kernel.split is not None:
+            return []
+        found: list[int] = []
+        points = 1
+        for i in reversed(range(len(self.axes))):
+            extent = self.axes[i].extent
+            if i == self.vector:
+                continue
+            if self.axes[i].reduced != (self.form == "column"):
+                break
+            if isinstance(extent, Dim) or points * extent > MAX_UNROLLED:
+                break
+            points *= extent
+            if len(self.kernel.body) * points > MAX_WRITTEN:
+                break
+            found.append(i)
+        return found[::-1]
 
     @property
     def split(self) -> tuple[int, int] | None:
@@ -179,8 +205,9 @@ class LoopPlan:
     # -- work -------------------------------------------------------------------------------------------------------
     @property
     def outer(self) -> list[int]:
-        """The kept axes apart from the vector axis."""
-        return [i for i, a in enumerate(self.axes) if not a.reduced and i != self.vector]
+        """The kept axes that units are of: apart from the vector axis and those written out inside it."""
+        inside = self.unrolled if self.form == "map" else ()
+        return [i for i, a in enumerate(self.axes) if not a.reduced and i != self.vector and i not in inside]
 
     @property
     def inner(self) -> list[int]:
@@ -232,7 +259,7 @@ class LoopPlan:
         arg = self.arguments
         for store in self.kernel.stores:
             arg.buffer(store.access.buffer)
-        lines = [f"{self.form} vector={self.vector} block={self.block} split={self.split}"]
+        lines = [f"{self.form} vector={self.vector} block={self.block} split={self.split} unrolled={self.unrolled}"]
         lines += [f"axis {arg.size(a.extent)}{' reduced' if a.reduced else ''} {a.domain}" for a in self.axes]
         for i, value in enumerate(self.kernel.body):
             lines.append(f"%{i} = {self._value_text(value)}")
@@ -279,6 +306,23 @@ class LoopPlan:
 def _rough(size: Size) -> float:
     """A number to weigh an extent with; symbolic ones count as 256."""
     return 256.0 if isinstance(size, Dim) else float(size)
+
+
+def _step_cost(stride: Size) -> float:
+    """What an element costs that lies this far from the one before: little where whole vectors are read."""
+    if isinstance(stride, Dim) or not -1 < stride <= SHORT_STEP:
+        return 1.0
+    return 0.1 if stride <= 1 else 0.1 * stride
+
+
+def _counted_axes(kernel: LoopKernel) -> set[int]:
+    """The domain axes along which an op of the body uses its coordinate."""
+    found: set[int | None] = set()
+    for value in kernel.body:
+        if isinstance(value, Compute) and value.op.indexed:
+            axis = dict(value.attrs).get("axis") if value.op.name == "iota" else None
+            found.update(value.axes if axis is None else value.axes[axis : axis + 1])
+    return {axis for axis in found if axis is not None}
 
 
 def _accesses(kernel: LoopKernel) -> list[Access]:

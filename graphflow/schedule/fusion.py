@@ -335,11 +335,19 @@ class Fuser(Convolutions):
         output = self.temp(node)
         whole = View.contiguous(node.aval.shape)
         placements = node.op.emit(*(n.aval for n in node.inputs), **node.attrs)
-        if product(node.aval.shape) != sum(product(n.aval.shape) for n in node.inputs):
+        filled = product(node.aval.shape) != sum(product(n.aval.shape) for n in node.inputs)
+        if filled:
             self._fill(node, output, node.attrs.get("value", 0))
         for operand, where in zip(node.inputs, placements, strict=True):
             view = where(whole) if callable(where) else whole.slice(where[0], operand.aval.shape, where[1])
-            self._copy(operand, self._copy_source(operand), output, Located(output, view))
+            if operand in self.floating:  # computed straight into its place
+                del self.floating[operand]
+                self._join(self._new_group(operand.aval.shape), operand)
+                self._store(self.fused[operand], output, view)
+            elif operand in self.fused and not filled:
+                self._store(self.fused[operand], output, view)
+            else:
+                self._copy(operand, self._copy_source(operand), output, Located(output, view))
         self.located[node] = Located(output, whole)
 
     def finish(self, kernel: Any) -> Kernel:

@@ -143,11 +143,13 @@ class Placement:
             if cost > MAX_REPEAT or length > MAX_REPEATED:
                 return False
         large = [n for n in leaves if n.aval.shape == node.aval.shape]
+        if not large:  # what it follows from is smaller than the value: the first maximum of each window, say
+            return True
         return len(large) == 1 and all(n in self.located or self._wanted(n, node) for n in leaves)
 
     def _may_repeat(self, node: Node) -> bool:
         reads = [self.located[i].buffer.kind for i in node.inputs if i in self.located]
-        return node.op.kind == "map" and node in self.fused and "variable" not in reads
+        return node.op.kind == "map" and (node in self.fused or node in self.floating) and "variable" not in reads
 
     def _wanted(self, leaf: Node, node: Node) -> bool:
         """Whether something later uses a value, or others that are computed from it as ``node`` is: then it is stored

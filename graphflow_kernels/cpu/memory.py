@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -11,6 +12,8 @@ from graphflow_kernels.cpu.emitter import I32, I64, Emitter, mangled
 from graphflow_kernels.cpu.value import Value
 
 POINTER = ir.PointerType()
+LONGEST_COMB = 4
+"""Steps up to which strided elements are read and written as whole vectors with gaps."""
 Index = Any
 """A Python int, an LLVM i64, or a scalar int64 `Value`."""
 
@@ -112,13 +115,70 @@ class Memory(Emitter):
 
     def load_strided(self, pointer: Any, index: Index, stride: Index, dtype: str, mask: Value | None = None) -> Value:
         """Elements ``index, index + stride, index + 2 * stride, ...``, one in each lane."""
+        step = self._short_step(stride)
+        if step is not None:
+            return self._load_combed(self.address(pointer, index, dtype), step, dtype, mask)
         return self.gather(self.address(pointer, index, dtype), self._strided(stride), dtype, mask)
 
     def store_strided(
         self, x: Value, pointer: Any, index: Index, stride: Index, dtype: str, mask: Value | None = None
     ) -> None:
         """Write x to elements ``index, index + stride, index + 2 * stride, ...``."""
+        step = self._short_step(stride)
+        if step is not None:
+            self._store_combed(self.splat(x), self.address(pointer, index, dtype), step, dtype, mask)
+            return
         self.scatter(x, self.address(pointer, index, dtype), self._strided(stride), dtype, mask)
+
+    # With a short step known beforehand, masked vectors of all elements between and a shuffle beat element by element.
+
+    def _short_step(self, stride: Index) -> int | None:
+        known = stride.constant if isinstance(stride, ir.Constant) else stride
+        short = isinstance(known, int) and 2 <= known <= LONGEST_COMB and self.target.has_masks and self.lanes > 1
+        return known if short else None
+
+    def _load_combed(self, address: Any, step: int, dtype: str, mask: Value | None) -> Value:
+        kind, total = _vector(self.wide(types.memory_type(dtype))), None
+        for part in range(step):
+            teeth = [i for i in range(self.lanes) if (part * self.lanes + i) % step == 0]
+            there = self._teeth(teeth, part, step, mask)
+            more = self.load_bits(address, part * self.lanes, dtype, kind, there)
+            if total is None:
+                total = more
+                first = [min(lane * step, self.lanes - 1) for lane in range(self.lanes)]
+                total = self._shuffled(more, more, first)
+            else:
+                lanes = {(part * self.lanes + i) // step: self.lanes + i for i in teeth}
+                total = self._shuffled(total, more, [lanes.get(lane, lane) for lane in range(self.lanes)])
+        return self.load_convert(total, dtype)
+
+    def _store_combed(self, x: Value, address: Any, step: int, dtype: str, mask: Value | None) -> None:
+        bits = self.store_convert(x, dtype)
+        for part in range(step):
+            teeth = [i for i in range(self.lanes) if (part * self.lanes + i) % step == 0]
+            there = self._teeth(teeth, part, step, mask)
+            lanes = self._shuffled(bits, bits, [(part * self.lanes + i) // step for i in range(self.lanes)])
+            kind, to = lanes.type, self.address(address, part * self.lanes, dtype)
+            condition = (ir.Constant(I32, types.ITEMSIZE[dtype]), there)
+            self.intrinsic(f"llvm.masked.store.{mangled(kind)}.p0", ir.VoidType(), lanes, to, *condition)
+
+    def load_bits(self, address: Any, index: int, dtype: str, kind: ir.VectorType, there: Any) -> Any:
+        """Elements from `index` on as they are in memory, zeros where the LLVM mask `there` does not hold."""
+        address = self.address(address, index, dtype)
+        condition = (ir.Constant(I32, types.ITEMSIZE[dtype]), there)
+        return self.intrinsic(f"llvm.masked.load.{mangled(kind)}.p0", kind, address, *condition, _zero(kind))
+
+    def _teeth(self, teeth: Sequence[int], part: int, step: int, mask: Value | None) -> Any:
+        """The mask of these lanes of a part, as far as the strided lanes that they stand for are in `mask`."""
+        kind = ir.VectorType(ir.IntType(1), self.lanes)
+        pattern = ir.Constant(kind, [i in teeth for i in range(self.lanes)])
+        if mask is None:
+            return pattern
+        spread = self._shuffled(mask.ir, mask.ir, [(part * self.lanes + i) // step for i in range(self.lanes)])
+        return self.builder.and_(spread, pattern)
+
+    def _shuffled(self, a: Any, b: Any, lanes: Sequence[int]) -> Any:
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
 
     def _strided(self, stride: Index) -> Value:
         return self._self.iota("int64") * self.value(self.index(stride), "int64")
