@@ -96,8 +96,8 @@ def load_mnist(
     prefix = {"train": "train", "test": "t10k"}.get(split)
     if prefix is None:
         raise ValueError(f"split is 'train' or 'test', got {split!r}")
-    images = read_idx(_find(folder, f"{prefix}-images-idx3-ubyte"))
-    labels = read_idx(_find(folder, f"{prefix}-labels-idx1-ubyte"))
+    images = read_idx(find_idx(folder, f"{prefix}-images-idx3-ubyte"))
+    labels = read_idx(find_idx(folder, f"{prefix}-labels-idx1-ubyte"))
     if images.ndim != 3 or images.dtype != np.uint8 or labels.shape != images.shape[:1]:
         raise ValueError(
             f"expected uint8 images of shape (n, height, width) and n labels, got {images.dtype} {images.shape} "
@@ -107,9 +107,39 @@ def load_mnist(
     return pixels.reshape(len(pixels), -1) if flatten else pixels[:, np.newaxis], labels.astype(np.int64)
 
 
-def _find(folder: str | os.PathLike[str], name: str) -> str:
+def find_idx(folder: str | os.PathLike[str], name: str) -> str:
+    """The path of a file, gzipped or not. Raises FileNotFoundError."""
     for candidate in (name, f"{name}.gz"):
         path = os.path.join(folder, candidate)
         if os.path.exists(path):
             return path
     raise FileNotFoundError(f"neither {name} nor {name}.gz is in {os.fspath(folder)}")
+
+
+def write_mnist(
+    folder: str | os.PathLike[str],
+    images: np.ndarray,
+    labels: np.ndarray,
+    split: str = "train",
+    *,
+    compress: bool = True,
+) -> None:
+    """Write images and labels as the two files of MNIST's format that ``load_mnist`` and ``MNIST`` read.
+
+    Images are (n, height, width), uint8 or floating-point in [0, 1]; labels are integers from 0 to 255. Raises
+    ValueError for others.
+    """
+    prefix = {"train": "train", "test": "t10k"}.get(split)
+    if prefix is None:
+        raise ValueError(f"split is 'train' or 'test', got {split!r}")
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise ValueError(f"images (n, height, width) and n labels are needed, got {images.shape} and {labels.shape}")
+    if labels.size and not 0 <= labels.min() <= labels.max() <= 255:
+        raise ValueError(f"labels must be from 0 to 255, got {labels.min()} to {labels.max()}")
+    if images.dtype.kind == "f":
+        images = np.rint(images.clip(0, 1) * 255)
+    os.makedirs(folder, exist_ok=True)
+    ending = ".gz" if compress else ""
+    write_idx(os.path.join(folder, f"{prefix}-images-idx3-ubyte{ending}"), images.astype(np.uint8))
+    write_idx(os.path.join(folder, f"{prefix}-labels-idx1-ubyte{ending}"), labels.astype(np.uint8))
