@@ -30,8 +30,11 @@ def _producer(t: Tensor) -> Producer | None:
     if node is not None:
         attrs = node.attrs
         if node.op.name == "tuple_get":  # one of several results: the rule of the op that has them takes its number
-            attrs = {**node.inputs[0].attrs, "_index": attrs["index"]}
-            node = node.inputs[0]
+            whole = node.inputs[0]
+            if whole.op.joint:  # the gradients of all results meet there first
+                return None if node.stop else (node.op, [Tensor(None, whole)], attrs)
+            attrs = {**whole.attrs, "_index": attrs["index"]}
+            node = whole
         if node.stop or node.op.vjp is None or not node.inputs:
             return None
         return node.op, [Tensor(None, n) for n in node.inputs], attrs
@@ -113,9 +116,16 @@ def sweep(roots: Sequence[Tensor], seeds: Sequence[Tensor], wanted: dict[int, Te
         if producer is None or needed.isdisjoint(keys):
             continue
         op, args, attrs = producer
+        if op.name == "tuple_get":
+            _accumulate(grads.setdefault(keys[0], {}), attrs["index"], g)
+            continue
         if op.vjp is None:
             continue
-        for a, k, slope in zip(args, keys, op.vjp(g, t, *args, **attrs), strict=True):
+        if op.joint:
+            slopes = op.vjp(g, [k in needed for k in keys], *args, **attrs)
+        else:
+            slopes = op.vjp(g, t, *args, **attrs)
+        for a, k, slope in zip(args, keys, slopes, strict=True):
             if slope is not None and k in needed:
                 _accumulate(grads, k, unbroadcast(slope, a))
     return kept

@@ -58,6 +58,8 @@ class Op:
     samples  () -> Sample list
     dtypes   the operand dtypes it takes (names of groups in ops/define.py)
     commutative, cost: facts for the passes and the fuser
+    joint    whether vjp takes the gradients of all its results at once: (gs: {number of the result: its gradient},
+             needed: for each input whether its gradient is wanted, *inputs, **attrs)
     """
 
     name: str
@@ -71,6 +73,7 @@ class Op:
     commutative: bool = False
     cost: int = 1  # rough cost of one element: 1 an add, 4 a division, 16 an exponential
     doc: str = ""
+    joint: bool = False
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

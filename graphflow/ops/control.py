@@ -5,7 +5,7 @@ Its record holds the two branches as graphs of their own. They take the same ope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphflow.core import dispatch
@@ -30,16 +30,22 @@ def _ref(pred: Array, *operands: Array, true: Any, false: Any, sizes: Mapping[st
     return run_nested(true if pred else false, operands, sizes or {})
 
 
-def _vjp(g: Tensor, out: Tensor, pred: Tensor, *operands: Tensor, true: Any, false: Any, _index: int) -> Any:
+def _vjp(
+    gs: Mapping[int, Tensor], needed: Sequence[bool], pred: Tensor, *operands: Tensor, true: Any, false: Any
+) -> Any:
     from graphflow.trace.branches import slopes_of
 
-    floats = [i for i, x in enumerate(operands) if x.dtype.is_float]
-    found = cond(pred, slopes_of(true, _index, floats), slopes_of(false, _index, floats), g, *operands)
-    by_place = dict(zip(floats, found))
+    wanted = [i for i, x in enumerate(operands) if needed[i + 1] and x.dtype.is_float]
+    if not wanted:
+        return (None,) * (1 + len(operands))
+    found = cond(
+        pred, slopes_of(true, tuple(gs), wanted), slopes_of(false, tuple(gs), wanted), [*gs.values()], *operands
+    )
+    by_place = dict(zip(wanted, found))
     return (None, *(by_place.get(i) for i in range(len(operands))))
 
 
-COND = register(Op("cond", "control", _infer, _ref, _vjp, doc="One of two graphs, as a bool decides."))
+COND = register(Op("cond", "control", _infer, _ref, _vjp, joint=True, doc="One of two graphs, as a bool decides."))
 
 
 @public

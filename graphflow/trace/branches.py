@@ -78,7 +78,9 @@ class BranchRecorder(Recorder):
 
     def _no_gradients(self) -> GradientError:
         return GradientError(
-            at_line(".grad inside a branch of cond; use gf.gradients there, or backward() outside", user_origin())
+            at_line(
+                ".grad inside a branch or a loop's body; use gf.gradients there, or backward() outside", user_origin()
+            )
         )
 
 
@@ -134,11 +136,23 @@ def record_cond(
     tensors = [Tensor(None, n, requires_grad=n in needing) for n in captured]
     outputs = outer.apply(COND, (pred, *tensors), {"true": graphs[0], "false": graphs[1]})
     count = len(branches[0].results)
-    for v, value in zip(variables, outputs[count:]):
-        outer.assign_variable(v, value)
-    supply = iter(outputs[:count])
+    supply = iter(after_assignments(outer, variables, outputs[count:], outputs[:count]))
     leaves = [next(supply) if t else item for t, item in zip(branches[0].is_tensor, branches[0].others)]
     return unflatten(branches[0].tree, leaves)
+
+
+def after_assignments(
+    outer: Any, variables: Sequence[Any], values: Sequence[Tensor], results: Sequence[Tensor]
+) -> list[Tensor]:
+    """Assign what a control op gives for variables, and its other results.
+
+    In a graph built by hand, only what the fetches need runs: there the results need the assignments.
+    """
+    assigned = [outer.assign_variable(v, value)._node for v, value in zip(variables, values)]
+    if not (assigned and outer.by_hand):
+        return list(results)
+    with outer.graph.control_dependencies(assigned):
+        return [identity(t) for t in results]
 
 
 def _check_alike(one: Branch, two: Branch) -> None:
@@ -165,20 +179,27 @@ def _check_alike(one: Branch, two: Branch) -> None:
             raise ShapeError(at_line(f"the branches of cond return shapes {shapes}", user_origin()))
 
 
-def slopes_of(graph: Graph, index: int, wanted: Sequence[int]) -> Callable[..., list[Tensor]]:
-    """A function of a gradient and a branch's operands: the gradients of its output ``index`` in some operands."""
+def slopes_of(graph: Graph, indices: Sequence[int], wanted: Sequence[int]) -> Callable[..., list[Tensor]]:
+    """A function of some outputs' gradients and a branch's operands: the gradients in the operands ``wanted``."""
 
-    def slopes(g: Tensor, *operands: Tensor) -> list[Tensor]:
+    def slopes(gs: Sequence[Tensor], *operands: Tensor) -> list[Tensor]:
         own = [identity(x) for x in operands]  # nodes of this branch, which gradients are taken in
-        out = inline(graph, own)[index]
+        results = inline(graph, own)
         targets = [own[i] for i in wanted]
-        return [zeros_like(t) if s is None else s for s, t in zip(gradients([out], targets, [g]), targets)]
+        found = gradients([results[i] for i in indices], targets, gs)
+        return [zeros_like(t) if s is None else s for s, t in zip(found, targets)]
 
     return slopes
 
 
 def inline(graph: Graph, operands: Sequence[Tensor]) -> list[Tensor]:
     """Apply a graph's ops to tensors, under the current interpreter; prints and checks are left out."""
+    values = inlined(graph, operands)
+    return [values[n] for n in graph.outputs]
+
+
+def inlined(graph: Graph, operands: Sequence[Tensor]) -> dict[Node, Any]:
+    """``inline``, but gives the values of all nodes."""
     values: dict[Node, Any] = dict(zip(graph.inputs, operands))
     for node in graph.nodes:
         if node in values:
@@ -193,4 +214,4 @@ def inline(graph: Graph, operands: Sequence[Tensor]) -> list[Tensor]:
         else:
             with dispatch.no_grad() if node.stop else dispatch.enable_grad():
                 values[node] = dispatch.apply(node.op, args, node.attrs)
-    return [values[n] for n in graph.outputs]
+    return values
