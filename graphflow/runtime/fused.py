@@ -102,6 +102,7 @@ class FusedCall:
     """
 
     kind = "composite"
+    joint = False  # its rule takes the gradient of one result
 
     def __init__(
         self, pure: PureFunction, function: Callable[..., Any], into: Sequence[Any], back: Sequence[Any]
