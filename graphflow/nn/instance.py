@@ -34,6 +34,8 @@ class _InstanceNorm(Module):
         track_running_stats: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = num_features
@@ -41,8 +43,8 @@ class _InstanceNorm(Module):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        for name in ("weight", "bias"):
-            self.register_parameter(name, new_parameter((num_features,), dtype, device) if affine else None)
+        for name, learned in (("weight", affine), ("bias", affine and bias)):
+            self.register_parameter(name, new_parameter((num_features,), dtype, device) if learned else None)
         kept = track_running_stats
         kind = (default_float if dtype is None else as_dtype(dtype)).np
         self.register_buffer("running_mean", np.zeros(num_features, kind) if kept else None)
@@ -60,8 +62,9 @@ class _InstanceNorm(Module):
     def reset_parameters(self) -> None:
         """Ones and zeros, and no batches seen."""
         self.reset_running_stats()
-        if self.affine:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Tensor:
@@ -80,7 +83,7 @@ class _InstanceNorm(Module):
         return F.instance_norm(x, *state, own, self.momentum, self.eps)
 
     def extra_repr(self) -> str:
-        settings = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
+        settings = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}"
         return f"{self.num_features}, {settings}, track_running_stats={self.track_running_stats}"
 
 

@@ -232,7 +232,8 @@ class TripletMarginWithDistanceLoss(_Loss):
         swap: bool = False,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction=reduction, distance_function=distance_function, margin=margin, swap=swap)
+        super().__init__(reduction=reduction, margin=margin, swap=swap)
+        self.distance_function = distance_function or PairwiseDistance()
 
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
         settings = {"margin": self.margin, "swap": self.swap, "reduction": self.reduction}
