@@ -125,4 +125,19 @@ from graphflow.nn.pooling import (
     MaxPool3d,
 )
 from graphflow.nn.state import Buffer
+from graphflow.nn.tensorflow import (
+    bias_add,
+    embedding_lookup,
+    in_top_k,
+    l2_loss,
+    l2_normalize,
+    moments,
+    sigmoid_cross_entropy_with_logits,
+    softmax_cross_entropy_with_logits,
+    softmax_cross_entropy_with_logits_v2,
+    sparse_softmax_cross_entropy_with_logits,
+)
+from graphflow.ops.composite import elu, gelu, leaky_relu, log_softmax, relu6, selu, silu, softmax, softplus
+from graphflow.ops.elementwise import relu
+from graphflow.ops.mathematical import sigmoid, tanh
 from graphflow.variable import Parameter

@@ -30,4 +30,5 @@ from graphflow.ops import losses
 from graphflow.ops import control
 from graphflow.ops import loops
 from graphflow.ops import custom
+from graphflow.ops import tensorflow
 from graphflow.ops import namespace

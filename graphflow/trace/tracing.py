@@ -117,7 +117,7 @@ def placeholder(shape: Any, dtype: Any = float32, name: str | None = None) -> Te
     """A symbolic tensor that is fed at each run: ``session.run(y, {x: array})``.
 
     ``None`` in the shape is a size that may differ from run to run; where operations need two such sizes to be equal,
-    that is checked when data comes.
+    that is checked when data comes. TensorFlow's order, dtype first, is understood, too.
 
     >>> with gf.Graph() as graph:
     ...     x = gf.placeholder((None, 3), name="x")
@@ -125,6 +125,8 @@ def placeholder(shape: Any, dtype: Any = float32, name: str | None = None) -> Te
     <Tensor x:0 : float32[x.0, 3]>
     """
     recorder = _hand_recorder("placeholder()")
+    if isinstance(shape, DType):
+        shape, dtype = dtype if dtype is not float32 else (), shape
     spec = TensorSpec(shape, dtype)
     unique = recorder.graph.next_name(name or "placeholder")
     return recorder.placeholder(AVal(spec.sizes(unique), spec.dtype), unique)
