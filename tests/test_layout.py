@@ -26,6 +26,7 @@ LEVELS: list[tuple[str, ...]] = [
     ("graphflow.nn",),
     ("graphflow.optim",),
     ("graphflow.data", "graphflow.datasets"),
+    ("graphflow.models",),
     ("graphflow.metrics",),
     ("graphflow.keras",),
     ("graphflow.io",),
