@@ -30,6 +30,7 @@ from graphflow.schedule.kernels import (
     Reduce,
     Store,
 )
+from graphflow.schedule.marks import Mark
 
 
 @dataclass
@@ -68,10 +69,10 @@ class LibraryPlan:
 
 
 def build(kernels: list[Kernel], status: Buffer, numbers: Mapping[Any, int]) -> list[Any]:
-    """An Instruction for each kernel (a HostStep stays as it is)."""
+    """An Instruction for each kernel (a HostStep and a Mark stay as they are)."""
     out: list[Any] = []
     for kernel in kernels:
-        if isinstance(kernel, HostStep):
+        if isinstance(kernel, (HostStep, Mark)):
             out.append(kernel)
         elif isinstance(kernel, LibraryKernel):
             out.append(_library(kernel, status, numbers[kernel.nodes[0]]))

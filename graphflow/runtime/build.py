@@ -8,7 +8,7 @@ from typing import Any
 
 from graphflow.core.dims import Dim
 from graphflow.core.errors import FeedError, at_line
-from graphflow.ir.graph import Graph, Node
+from graphflow.ir.graph import Graph, Node, has_effect
 from graphflow.passes.functionalize import functionalize
 from graphflow.passes.pipeline import optimize as run_passes
 from graphflow.runtime.executor import Executable, make_executable
@@ -36,7 +36,7 @@ def build(
     if not optimize:
         return make_executable(graph, inputs, native=False)
     optimized = run_passes(graph)
-    native = not any(n.op.kind == "control" for n in optimized.nodes)  # branches run on the interpreter so far
+    native = not any(n.op.kind == "control" and has_effect(n) for n in optimized.nodes)  # prints inside: interpreted
     inputs = [optimized.find(n.name) for n in inputs]
     return make_executable(optimized, inputs, native=native, num_threads=num_threads)
 

@@ -3,7 +3,9 @@
 A program is data. Its header (i64 words) is ``instructions, count, table``, an instruction is
 ``function, args, nchunks, flags``. Thread t of T does chunks [t*nchunks/T, (t+1)*nchunks/T) of each instruction, thread
 0 does those of one chunk; where bit 0 of the flags is set, all threads first wait for each other; where bit 1 is set
-and the first buffer's first word (the status) is not 0, the program ends there, before anything is overwritten.
+and the first buffer's first word (the status) is not 0, the program ends there, before anything is overwritten. Where
+bit 2 is set, the arguments are ``address, sense, distance``: the program goes on that many instructions further on (or
+back) if the word at the address is 0 and so is the sense, or if neither is.
 
 The gang's control block is an array of i64 words, shared with `graphflow.runtime.gang`. Launching a program writes
 what is to be done and then bumps the word of each worker's slot. A worker looks at that word for some tens of
@@ -152,6 +154,17 @@ def _walk(b: _Writer, program: ir.Value, scratch: ir.Value, gang: tuple[ir.Value
             with b.if_then(b.icmp_signed("<", first, last)):
                 b.call(function, [table, args, first, last, scratch])
         b.store(b.add(b.load(instruction), _number(4 * WORD)), instruction)
+        _jump(b, words, args, instruction)
+
+
+def _jump(b: _Writer, words: ir.Value, args: ir.Value, instruction: ir.Value) -> None:
+    """Where bit 2 of the flags is set, go on somewhere else if the word that the arguments name says so."""
+    with b.if_then(b.trunc(b.lshr(b.get(words, 3), _number(2)), _i1), likely=False):
+        word = b.get(b.inttoptr(b.get(args, 0), _words), 0)
+        is_set = b.zext(b.icmp_signed("!=", word, _number(0)), _i64)
+        with b.if_then(b.icmp_signed("==", is_set, b.get(args, 1))):
+            back = b.sub(b.get(args, 2), _number(1))
+            b.store(b.add(b.load(instruction), b.mul(back, _number(4 * WORD))), instruction)
 
 
 def _stop_on_failure(b: _Writer, words: ir.Value, table: ir.Value, instruction: ir.Value, end: ir.Value) -> None:

@@ -30,11 +30,13 @@ from graphflow.ir.graph import Graph, Node, has_effect
 from graphflow.ir.interpreter import check_assumptions, evaluate
 from graphflow.runtime import gang
 from graphflow.runtime.binding import bind_unit
+from graphflow.runtime.control import UNITS, Tour
 from graphflow.runtime.native import BARRIER, STOP, NativeProgram, aligned_empty
 from graphflow.runtime.native import Instruction as Call
 from graphflow.schedule.describe import describe
 from graphflow.schedule.fusion import schedule
 from graphflow.schedule.kernels import Buffer, HostStep, Indirect, LibraryKernel, Program
+from graphflow.schedule.marks import Mark
 from graphflow.schedule.memory import Arena
 from graphflow.variable import epoch as variable_epoch
 
@@ -93,11 +95,17 @@ class Plan:
         self.scratch_bytes = 0
         bind = owner.addresses[owner.bind.key]
         calls: list[Any] = [(None, Call(bind, owner.binding_arguments(), 1))]  # kernels and their calls
+        self._tour = tour = Tour(owner.addresses, sizes)
         stopped = not owner.can_fail
         for step in owner.instructions:
             if isinstance(step, HostStep):
                 self._close(calls)
                 self.segments.append(step)
+                continue
+            if tour.leaves_out(step if isinstance(step, Mark) else step.kernel):
+                continue
+            if isinstance(step, Mark):
+                tour.mark(step, calls)
                 continue
             if not stopped and any(b.kind == "variable" for b in step.kernel.writes()):
                 calls.append((None, Call(bind, [0], 1, BARRIER | STOP)))  # before the first variable is overwritten
@@ -147,6 +155,7 @@ class Native:
         self.bind = bind_unit()
         units = [self.bind, *gang.units(num_threads or gang.get_num_threads())]
         units += [s.unit for s in self.instructions if isinstance(s, Instruction)]
+        units += UNITS.values() if any(isinstance(s, Mark) for s in self.instructions) else ()
         self.addresses = compile_units(units)
         self.compile_seconds = time.perf_counter() - started
         self._plans: dict[tuple[int, ...], Plan] = {}
@@ -233,10 +242,16 @@ class Native:
         threads = self.num_threads or gang.get_num_threads()
         for segment in plan.segments:
             steps = [segment] if isinstance(segment, HostStep) else segment.kernels
+            done = 0
             for number, kernel in enumerate(steps):
+                if number < done:
+                    continue
                 started = time.perf_counter()
                 if isinstance(segment, HostStep):
                     self._host_step(segment, plan)
+                elif isinstance(kernel, Mark):  # a loop counts as one
+                    done = 1 + max(i for i, k in enumerate(steps) if isinstance(k, Mark) and k.region is kernel.region)
+                    segment.program.run_one(number, threads, done - number)
                 else:
                     chunks = segment.program.nchunks[number]
                     segment.program.run_one(number, threads if chunks > 1 else 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphflow.runtime.gang import MINIMUM_SCRATCH, aligned_empty, run_program
 
-__all__ = ["BARRIER", "STOP", "Instruction", "NativeProgram", "aligned_empty"]
+__all__ = ["BARRIER", "JUMP", "STOP", "Instruction", "NativeProgram", "aligned_empty"]
 
 BARRIER = 1
 """Flag of an instruction: all threads have finished everything before it."""
@@ -18,6 +18,11 @@ STOP = 2
 """Flag of an instruction that does nothing itself: if a kernel before it reported a failure, the program ends here.
 
 It needs a BARRIER, and so does the instruction after it: all threads must see the same status."""
+
+
+JUMP = 4
+"""Flag of an instruction that does nothing itself: its arguments are an address, 0 or 1, and a number of instructions
+to go forward (or back) by if the word at the address is zero (0) or is not (1). It needs a BARRIER."""
 
 
 class Instruction(NamedTuple):
@@ -63,8 +68,8 @@ class NativeProgram:
         """
         run_program(self.address, nthreads, self.scratch_bytes, brief)
 
-    def run_one(self, number: int, nthreads: int = 1) -> None:
-        """Run one of the instructions alone: for measuring them."""
+    def run_one(self, number: int, nthreads: int = 1, count: int = 1) -> None:
+        """Run one of the instructions alone, or a loop of ``count`` of them: for measuring them."""
         row = self._instructions.ctypes.data + number * self._instructions.strides[0]
-        header = np.array([row, 1, self.table.ctypes.data], np.int64)
+        header = np.array([row, count, self.table.ctypes.data], np.int64)
         run_program(header.ctypes.data, nthreads, self.scratch_bytes)

@@ -6,12 +6,16 @@ from typing import Any
 
 from graphflow.core.dims import shape_str
 from graphflow.schedule.kernels import ContractKernel, ConvKernel, HostStep, LibraryKernel, LoopKernel, Program
+from graphflow.schedule.marks import Mark
 
 
 def describe(program: Program) -> str:
     """One line a kernel, then its inputs, outputs and the user's lines it came from."""
     lines = [f"{len(program.kernels)} kernels, {len(program.nodes)} nodes"]
     for number, kernel in enumerate(program.kernels):
+        if isinstance(kernel, Mark):
+            lines.append(f"{number:3d} {kernel.region.node.op.name}: {kernel.what}{_steps(kernel)}")
+            continue
         lines.append(f"{number:3d} {kernel.kind:<8} {_domain(kernel)}  {_ops(kernel)}")
         reads = ", ".join(dict.fromkeys(f"{b!r} {b.name}".strip() for b in kernel.reads()))
         writes = ", ".join(dict.fromkeys(f"{b!r} {b.name}".strip() for b in kernel.writes()))
@@ -22,6 +26,12 @@ def describe(program: Program) -> str:
         if kernel.why:
             lines.append(f"      {kernel.why}")
     return "\n".join(lines)
+
+
+def _steps(mark: Mark) -> str:
+    if mark.flag is not None:
+        return f" {mark.flag!r}"
+    return f" {mark.region.length} steps" if mark.what == "begin" and mark.region.length is not None else ""
 
 
 def _domain(kernel: Any) -> str:

@@ -24,6 +24,7 @@ from graphflow.core.dims import Dim, Shape, Size, product, shape_str
 from graphflow.core.errors import CompileError, at_line
 from graphflow.core.view import View
 from graphflow.ir.graph import Graph, Node
+from graphflow.schedule.control import ControlFlow
 from graphflow.schedule.convolution import Convolutions
 from graphflow.schedule.groups import (
     Axes,
@@ -48,6 +49,7 @@ from graphflow.schedule.kernels import (
     Program,
     Reduce,
 )
+from graphflow.schedule.marks import Nested
 from graphflow.schedule.placement import is_tiny
 from graphflow.schedule.split import split_reduction
 
@@ -57,7 +59,7 @@ MAX_BODY = 128  # values in one kernel body, in all passes over a row: beyond th
 MAX_LEVEL = 4  # reductions in one kernel that each need the one before: each walks the row once more
 
 
-class Fuser(Convolutions):
+class Fuser(ControlFlow, Convolutions):
     """One walk over one graph."""
 
     # -- the walk ---------------------------------------------------------------------------------------------------
@@ -67,13 +69,18 @@ class Fuser(Convolutions):
                 self.visit(node)
         results = [self.result(n) for n in self.graph.outputs]
         updates = self.updates()
+        return Program(self.finished(), self.buffers, self.inputs, results, updates, self.all_nodes)
+
+    def finished(self) -> list[Kernel]:
         kernels: list[Kernel] = []
         for kernel in map(self.finish, self.kernels):
-            if not isinstance(kernel, LoopKernel):
+            if isinstance(kernel, Nested):
+                kernels.extend(kernel.kernels)
+            elif not isinstance(kernel, LoopKernel):
                 kernels.append(kernel)
             elif kernel.stores:
                 kernels.extend(split_reduction(kernel, lambda shape, dtype: self.buffer(shape, dtype, "temp")))
-        return Program(kernels, self.buffers, self.inputs, results, updates, self.nodes)
+        return kernels
 
     def visit(self, node: Node) -> None:
         self.now = self.number[node]

@@ -18,12 +18,15 @@ from graphflow.core.dtypes import DType
 from graphflow.core.op import Op
 from graphflow.ir.graph import Node
 
-BufferKind = Literal["status", "input", "variable", "constant", "host", "size", "temp", "output"]
+BufferKind = Literal["status", "input", "variable", "constant", "host", "size", "temp", "output", "slot"]
 
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory for one value. ``payload``: the Variable, the constant's array, the host scalar's source, or the size."""
+    """Memory for one value. ``payload``: the Variable, the constant's array, the host scalar's source, or the size.
+
+    A "slot" has no memory of its own: in a loop it lies in one place of the buffers ``payload`` after the other.
+    """
 
     index: int
     shape: Shape

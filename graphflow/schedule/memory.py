@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from graphflow.core.dims import product
 from graphflow.schedule.kernels import Access, Buffer, Indirect, Load, LoopKernel, Program, Reduce, computed_from
+from graphflow.schedule.marks import behind, spans
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 MANY = 1000  # buffers for which the search for the best place would take long
@@ -100,10 +101,16 @@ class Arena:
         self.first: dict[Buffer, int] = {}
         self.last: dict[Buffer, int] = {}
         for number, kernel in enumerate(program.kernels):
-            for buffer in (*kernel.writes(), *kernel.reads()):
+            for buffer in [b for each in (*kernel.writes(), *kernel.reads()) for b in behind(each)]:
                 if buffer.kind == "temp":
                     self.first.setdefault(buffer, number)
                     self.last[buffer] = number
+        for begin, end in spans(program.kernels):
+            for buffer, first in self.first.items():
+                if first < begin <= self.last[buffer] < end:
+                    self.last[buffer] = end  # each step reads it
+                elif begin <= first <= end < self.last[buffer]:
+                    self.first[buffer] = begin  # each step writes it
         self.place_of: dict[Buffer, Buffer] = {b: b for b in self.first}  # whose memory a buffer has
         taken: set[Buffer] = set()
         for number, kernel in enumerate(program.kernels):

@@ -29,9 +29,11 @@ class Placement:
 
     _open_group: Callable[..., Group | None]  # what may share a kernel, the Fuser decides
 
-    def __init__(self, graph: Graph, inputs: list[Node]) -> None:
+    def __init__(self, graph: Graph, inputs: list[Any], outer: Placement | None = None) -> None:
+        """Begin with a graph's placeholders. ``outer`` is the walk around a nested graph: ``inputs`` tells where what
+        the graph takes lies there."""
         self.graph = graph
-        self.buffers: list[Buffer] = []
+        self.buffers: list[Buffer] = [] if outer is None else outer.buffers
         self.kernels: list[Any] = []  # Group while growing, Kernel when complete
         self.located: dict[Node, Located] = {}
         self.fused: dict[Node, Fused] = {}
@@ -41,15 +43,22 @@ class Placement:
         self.floating: dict[Node, Chain] = {}
         self.spread: dict[Node, Node] = {}  # views of a single number, and the node of that number
         self.nodes: list[Node] = tiny_first(graph.nodes)
-        self.number = {n: i for i, n in enumerate(self.nodes)}
+        self.all_nodes: list[Node] = [] if outer is None else outer.all_nodes  # those of nested graphs, too
+        self.number = {n: len(self.all_nodes) + i for i, n in enumerate(self.nodes)}
+        self.all_nodes.extend(self.nodes)
+        self.results_of: dict[Node, list[Located]] = {}  # of control ops, which have several
         self.users: dict[Node, list[Node]] = defaultdict(list)
         for n in self.nodes:
             for i in n.inputs:
                 self.users[i].append(n)
         self.now = -1  # the number of the node that is being placed
-        self.status = self.buffer((2,), as_dtype("int64"), "status")
-        self.inputs = [self._bind(n, "input", None) for n in inputs]
         self.written_at: dict[Buffer, int] = {}
+        if outer is None:
+            self.status = self.buffer((2,), as_dtype("int64"), "status")
+            self.inputs = [self._bind(n, "input", None) for n in inputs]
+        else:
+            self.status = outer.status
+            self.located.update(zip(graph.inputs, inputs))
 
     # -- buffers ----------------------------------------------------------------------------------------------------
     def buffer(self, shape: Shape, dtype: Any, kind: Any, payload: Any = None, name: str = "") -> Buffer:

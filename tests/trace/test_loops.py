@@ -50,9 +50,9 @@ def test_gradients_of_while_loop(mode: str) -> None:
 
 
 def test_all_modes_agree() -> None:
-    gf.testing.check_parity(recurrence, gf.tensor(H0), gf.tensor(XS), gf.tensor(W), compiled=False)
-    gf.testing.check_parity(recurrence, gf.tensor(H0), gf.tensor(XS), gf.tensor(W), symbolic=True, compiled=False)
-    gf.testing.check_parity(powers, gf.tensor([1.0, 2.0]), gf.tensor([1.5, 1.3]), compiled=False)
+    gf.testing.check_parity(recurrence, gf.tensor(H0), gf.tensor(XS), gf.tensor(W))
+    gf.testing.check_parity(recurrence, gf.tensor(H0), gf.tensor(XS), gf.tensor(W), symbolic=True)
+    gf.testing.check_parity(powers, gf.tensor([1.0, 2.0]), gf.tensor([1.5, 1.3]))
 
 
 def test_second_order_compiled() -> None:
@@ -150,7 +150,7 @@ def test_nested_loops_and_branches() -> None:
         return gf.scan(outer, gf.ones((), dtype=xs.dtype), xs)
 
     xs = gf.tensor(np.arange(1.0, 7.0).reshape(3, 2))
-    gf.testing.check_parity(f, xs, gf.tensor(2.5), compiled=False)
+    gf.testing.check_parity(f, xs, gf.tensor(2.5))
     gf.testing.check_grad(lambda x: f(x, 2.5)[0], xs)
 
 
@@ -209,3 +209,27 @@ def test_errors_name_the_line(name: str, compiled: bool) -> None:
 def test_what_a_recorded_condition_may_not_do() -> None:
     with pytest.raises(TraceError, match="assigns"):
         gf.compile(lambda x: gf.while_loop(lambda s: gf.random.uniform(()) < s, lambda s: s, x))(gf.tensor(1.0))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_loop_of_unknown_length_is_one_native_call(threads: int) -> None:
+    """Products large enough for several chunks inside the loop, so that threads share them."""
+
+    @gf.compile(num_threads=threads)
+    def f(x: Any, a: Any) -> Any:
+        steps, x = gf.while_loop(lambda s: gf.abs(s[1]).max() > 1e-3, lambda s: (s[0] + 1, s[1] @ a), (0, x))
+        return steps, x
+
+    rng = np.random.default_rng(1)
+    a = (rng.normal(size=(256, 256)) / 40).astype(np.float32)
+    for scale in (1.0, 100.0, 1e-6):
+        x = (rng.normal(size=(64, 256)) * scale).astype(np.float32)
+        want, count = x, 0
+        while np.abs(want).max() > 1e-3:
+            want, count = want @ a, count + 1
+        steps, got = f(x, a)
+        assert steps.item() == count
+        np.testing.assert_allclose(got.numpy(), want, rtol=1e-3, atol=1e-6)
+    text = f.explain()
+    assert "while_loop: begin" in text and "while_loop: test" in text
+    assert f.cache_info().compiles == 1
