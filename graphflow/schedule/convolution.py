@@ -58,7 +58,7 @@ class Convolutions(Placement):
 
 
 def _splits(node: Node) -> int:
-    """Into how many partial sums a convolution is cut. Follows from sizes alone."""
+    """Into how many partial sums a convolution is cut: a power of two, like most batches. Follows from sizes alone."""
     results = product(node.aval.shape)
     groups, outputs, channels, *taps = node.inputs[1].aval.shape
     if isinstance(results, Dim) or results == 0 or node.aval.dtype.bits == 16:
@@ -66,7 +66,8 @@ def _splits(node: Node) -> int:
     terms = _rough(product(taps)) * _rough(channels)
     if terms < SPLIT_TERMS or channels == 1:
         return 1
-    return int(max(1, min(MOST_SPLITS, _rough(channels), SPLIT_RESULTS // results)))
+    most = max(1, min(MOST_SPLITS, _rough(channels), SPLIT_RESULTS // results))
+    return 1 << (most.bit_length() - 1)
 
 
 def _rough(size: Size) -> int:

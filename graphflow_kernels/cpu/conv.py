@@ -164,8 +164,8 @@ class _Nest:
     def contract(self) -> None:
         """The sums of the block, part by part along channels and taps."""
         s, number = self.s, self.number
-        first = self.split * number("split_c")
-        last = s.minimum(first + number("split_c"), number("c"))
+        first = self.ints.quotient(self.split * number("c"), number("splits"))
+        last = self.ints.quotient((self.split + 1) * number("c"), number("splits"))
         nothing = (last <= first) | (number("taps_d") * number("taps_h") * number("taps_w") <= 0)
         with self.builder.if_then(nothing.ir):
             self.clear()

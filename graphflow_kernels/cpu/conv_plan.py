@@ -42,8 +42,8 @@ NUMBERS = (
     *("stride_d", "stride_h", "stride_w", "dilation_d", "dilation_h", "dilation_w", "low_d", "low_h", "low_w"),
     # a block: images, places, panels of outputs; and how much of the channels and taps is done at a time
     *("block_n", "block_d", "block_h", "block_w", "panels", "block_c", "block_td", "block_th", "block_tw"),
-    # channels that one of several partial sums is of; blocks, and how many of them a chunk has
-    *("split_c", "units", "grain"),
+    # how many partial sums there are, each of a part of the channels; blocks, and how many of them a chunk has
+    *("splits", "units", "grain"),
     # strides of the copied part of x, in elements; how many axes of the taps lie in w as one
     *("at_n", "at_c", "at_d", "at_h", "joined"),
     # where things lie in the scratch memory, in bytes; places that the tables have room for
@@ -256,7 +256,7 @@ class _Planner:
             names |= {f"block_{axis}": self.sizes[i], f"block_t{axis}": self.taps[i]}
         names |= {f"x_{axis}": stride for axis, stride in zip("ngcdhw", g.x_strides)}
         names |= {f"w_{axis}": stride for axis, stride in zip("gocdhw", g.w_strides)}
-        names |= dict(block_n=self.block_n, panels=self.panels, block_c=self.block_c, split_c=self.split_c)
+        names |= dict(block_n=self.block_n, panels=self.panels, block_c=self.block_c, splits=g.splits)
         names |= dict(at_n=self.block_c * plane, at_c=plane, at_d=spans[1] * spans[2], at_h=spans[2])
         names["joined"] = self.joined()
         names, scratch = self.laid_out(names)
