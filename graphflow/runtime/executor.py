@@ -16,7 +16,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -38,8 +39,10 @@ from graphflow.schedule.fusion import schedule
 from graphflow.schedule.kernels import Buffer, HostStep, Indirect, LibraryKernel, Program
 from graphflow.schedule.marks import Mark
 from graphflow.schedule.memory import Arena
+from graphflow.trace.signature import READY, ready
 from graphflow.variable import epoch as variable_epoch
 
+BRIEF = 16  # kernels that are run without letting other Python threads run meanwhile
 PLANS = 256  # plans kept for different symbolic sizes
 
 
@@ -122,6 +125,8 @@ class Plan:
         self._close(calls)
         self.binding = memoryview(self.segments[0].program.args[0])  # quicker to write to than an array
         self.epoch = -1
+        self.arena: Any = None  # what the table points into
+        self.scratch: Any = None
 
     def _nbytes(self, buffer: Buffer) -> int:
         return math.prod(self.shapes[buffer]) * buffer.dtype.itemsize
@@ -160,7 +165,7 @@ class Native:
         self.compile_seconds = time.perf_counter() - started
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._sources = _size_sources(self.program)
-        self._arena = aligned_empty(0)
+        self._arena = self._scratch = aligned_empty(0)
         self._lock = threading.Lock()
         self._status = np.zeros(2, np.int64)
         written = {b for _, b in self.program.updates}
@@ -200,9 +205,11 @@ class Native:
     # -- running ----------------------------------------------------------------------------------------------------
     def run(self, arrays: Sequence[Any], times: list[tuple[Any, float]] | None = None) -> list[Any]:
         with self._lock:
-            plan = self._plans.get(tuple([arrays[i].shape[axis] for i, axis in self._sources]))
+            plan = self._plans.get(self._sizes(arrays))
             if plan is None:
                 plan = self._plan(arrays)
+            elif plan.arena is not self._arena:
+                self._point(plan)
             results = [np.empty(shape, dtype) for shape, dtype in plan.outputs]
             plan.bind(0, [*arrays, *results])
             if self._variables and plan.epoch != variable_epoch():
@@ -214,6 +221,59 @@ class Native:
             else:
                 self._execute_timed(plan, times)
         return results
+
+    def prepared(self, arrays: Sequence[Any], lock: Any) -> Callable[[Sequence[Any]], Any] | None:
+        """What `run` does for arrays of exactly these shapes, with as little as possible left to decide, under `lock`.
+
+        It gives the one output. None where there is more to do than one stretch of native code with one output.
+        """
+        plan = self._plans.get(self._sizes(arrays))
+        if plan is None or len(plan.segments) != 1 or len(plan.outputs) != 1 or self.can_fail or self._host:
+            return None
+        binding, epoch, empty = plan.binding, variable_epoch, np.empty
+        inputs, ((shape, dtype),) = len(arrays), plan.outputs
+        last, has_variables = 2 + 2 * inputs, bool(self._variables)
+        start = self._starter(plan)
+        acquire, release = lock.acquire, lock.release
+
+        def run(arrays: Sequence[Any]) -> Any:
+            acquire()  # `with` takes twice as long
+            try:
+                if plan.arena is not self._arena:
+                    self._point(plan)
+                kept = []
+                at = 2
+                for a in arrays:
+                    if a.flags.num & READY != READY:
+                        a = ready(a)
+                        kept.append(a)
+                    binding[at] = id(a)
+                    at += 2
+                out = empty(shape, dtype)
+                binding[last] = id(out)
+                if has_variables and plan.epoch != epoch():
+                    self._bind_variables(plan, inputs + 1)
+                start()
+                return out
+            finally:
+                release()
+
+        return run
+
+    def _starter(self, plan: Plan) -> Callable[[], None]:
+        """A function that runs the plan's native code."""
+        program, kernels = plan.segments[0]
+        if plan.parallel:
+            return lambda: program.run(self.num_threads or gang.get_num_threads())
+        # Kernels that are not worth dividing take microseconds: fewer than it takes to hand Python's lock to others.
+        brief = len(kernels) <= BRIEF and not any(isinstance(k, LibraryKernel) for k in kernels)
+        if self._scratch.size < program.scratch_bytes:
+            self._scratch = aligned_empty(program.scratch_bytes)
+        plan.scratch = self._scratch
+        return partial(gang.single(brief), program.address, plan.scratch.ctypes.data)
+
+    def _sizes(self, arrays: Sequence[Any]) -> tuple[int, ...]:
+        return tuple([arrays[i].shape[axis] for i, axis in self._sources])
 
     def profile(self, arrays: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, float]]]:
         """One run with a clock around each kernel: the outputs, and (kernel, seconds) in order."""
@@ -291,16 +351,15 @@ class Native:
         plan = Plan(self, sizes)
         if plan.arena_bytes > self._arena.size:
             self._arena = aligned_empty(plan.arena_bytes)
-            for other in self._plans.values():
-                self._point(other)
         self._point(plan)
         if len(self._plans) >= PLANS:
             self._plans.pop(next(iter(self._plans)))
-        self._plans[tuple([arrays[i].shape[axis] for i, axis in self._sources])] = plan
+        self._plans[self._sizes(arrays)] = plan
         return plan
 
     def _point(self, plan: Plan) -> None:
         """Enter what does not change from run to run into the plan's pointer table."""
+        plan.arena = self._arena
         base = self._arena.ctypes.data
         plan.table[0] = self._status.ctypes.data
         for buffer, offset in plan.offsets.items():

@@ -177,6 +177,11 @@ _gang_lock = threading.Lock()
 _exiting = False
 
 
+def single(brief: bool) -> Any:
+    """The function ``single(program, scratch)``: a program on the calling thread, with Python's lock or without."""
+    return _driver.brief_single if brief else _driver.single
+
+
 def run_program(program: int, nthreads: int = 1, scratch_bytes: int = MINIMUM_SCRATCH, brief: bool = False) -> None:
     """Run the program whose header lies at the address `program`, with up to `nthreads` threads.
 

@@ -21,6 +21,7 @@ from graphflow.trace.ledger import CacheInfo, Event, Ledger
 from graphflow.trace.signature import ArrayKey, Signature, array_of, differences, is_array, symbolic_shapes
 from graphflow.trace.tracing import function_name, leaf_names
 
+_state, _settings = dispatch.state, config.current
 _EXACT = 4096  # argument shapes that are remembered
 _MANY = 64  # traces of one function that are worth a warning
 _GENERATORS = 0x20 | 0x80 | 0x200  # code flags of generators, coroutines and asynchronous generators
@@ -87,6 +88,7 @@ class CompiledFunction:
         self._axes = (0,) if dynamic is True else () if dynamic is False else tuple(dynamic)
         self._options = (dynamic, num_threads, optimize)
         self._exact: dict[Any, list[TracedFunction]] = {}  # by all that counts of the arguments, shapes included
+        self._quick: dict[Any, Callable[[Sequence[Any]], Tensor | None]] = {}  # for calls that only run a program
         self._families: dict[Any, Family] = {}
         self._traces: list[TracedFunction] = []
         self._ledger = Ledger()
@@ -94,10 +96,11 @@ class CompiledFunction:
 
     # -- calling ------------------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if dispatch.state.recorder is not None or config.current.eager:  # part of another trace or graph
+        state, settings = _state, _settings
+        if state.recorder is not None or settings.eager:  # part of another trace or graph
             return self.__wrapped__(*args, **kwargs)
         if not kwargs:
-            key: list[Any] = [dispatch.state.grad_enabled, config.current.key]
+            key: list[Any] = [state.grad_enabled, settings.key]
             arrays = []
             for a in args:  # the quick way: only tensors and arrays
                 if type(a) is Tensor and a._node is None and not a.requires_grad:
@@ -110,11 +113,20 @@ class CompiledFunction:
                 key.append(data.dtype)
                 key.append(data.shape)
             else:
-                for trace in self._exact.get(tuple(key), ()):
+                exact = tuple(key)
+                quick = self._quick.get(exact)
+                if quick is not None and (result := quick(arrays)) is not None:
+                    self._ledger.hits += 1
+                    return result
+                for trace in self._exact.get(exact, ()):
                     if trace.holds():
                         self._ledger.hits += 1
-                        return trace(arrays, args)
-                return self._general(args, kwargs, tuple(key))
+                        result = trace(arrays, args)
+                        call = trace.quick(arrays)
+                        if call is not None:
+                            self._quick[exact] = call
+                        return result
+                return self._general(args, kwargs, exact)
         return self._general(args, kwargs, None)
 
     def _general(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: Any) -> Any:
@@ -148,6 +160,7 @@ class CompiledFunction:
                 trace = self._trace(signature, leaves, leaf_names(self.__wrapped__, args, ordered))
             if len(self._exact) >= _EXACT:
                 self._exact.clear()
+                self._quick.clear()
             self._exact[key] = [trace, *(t for t in self._exact.get(key, ()) if t is not trace)]
         return trace, arrays, originals
 
@@ -225,7 +238,7 @@ class CompiledFunction:
     def cache_clear(self) -> None:
         """Forget all traces."""
         with self._lock:
-            self._exact, self._families, self._traces, self._ledger = {}, {}, [], Ledger()
+            self._exact, self._quick, self._families, self._traces, self._ledger = {}, {}, {}, [], Ledger()
 
     def explain(self) -> str:
         """For each trace: what it serves, why it was made, the optimized graph, the kernels and why fusions stopped."""

@@ -213,6 +213,28 @@ class TracedFunction:
         leaves = [tensors[at] if at >= 0 else value for at, value in zip(self._outputs, self.results)]
         return unflatten(self._tree, leaves)
 
+    def quick(self, arrays: Sequence[Any]) -> Callable[[Sequence[Any]], Any] | None:
+        """What to call for arrays of exactly these shapes if nothing has to be done but run the program, else None.
+
+        It gives None where the trace does not hold any more.
+        """
+        prepared = getattr(self.executable, "prepared", None)
+        if prepared is None or not self._single or self._pure is not None:
+            return None
+        if self._has_hidden or self._has_effects_on_grads:
+            return None
+        run = prepared(arrays, self._lock)
+        if run is None:
+            return None
+        epoch, guarded = variables.epoch, bool(self._guards or self._had_grad)
+
+        def call(arrays: Sequence[Any]) -> Tensor | None:
+            if (guarded or self._facts_epoch != epoch()) and not self.holds():
+                return None
+            return Tensor(run(arrays))
+
+        return call
+
     def _before(self, originals: Sequence[Any]) -> list[Tensor]:
         """The arguments and the variables' values, as the gradient needs them later."""
         kept = [a if type(a) is Tensor else Tensor(np.array(a)) for a in originals]

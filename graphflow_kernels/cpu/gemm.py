@@ -122,14 +122,18 @@ class _Nest:
     def dot_block(self) -> None:
         """A block whose elements are sums along vectors of k."""
         s, gemm = self.s, self.gemm
-        function = dot_tile(gemm, self.builder.module)
         with (
             self.tiles(self.columns, self.width) as (j, columns),
             self.tiles(self.rows, self.height) as (i, rows),
         ):
             a = s.address(self.a, i * self.a_row, gemm.dtype)
             b = s.address(self.b, j * self.b_col, gemm.dtype)
-            self.call(function, a, self.a_row, rows, b, self.b_col, columns, self.k, self.tile)
+
+            def dots(single_row: bool) -> None:
+                function = dot_tile(gemm, self.builder.module, single_row)
+                self.call(function, a, self.a_row, rows, b, self.b_col, columns, self.k, self.tile)
+
+            self.choose(self.m == 1, partial(dots, True), partial(dots, False))
             self.finish(i, rows, j, columns)
 
     def row_block(self) -> None:

@@ -181,13 +181,13 @@ def row_tile(gemm: Gemm, module: ir.Module) -> ir.Function:
     return shared_function(module, "graphflow.row", kinds, body)
 
 
-def dot_tile(gemm: Gemm, module: ir.Module) -> ir.Function:
+def dot_tile(gemm: Gemm, module: ir.Module, single_row: bool) -> ir.Function:
     """The function ``dots(a, a_row, rows, b, b_col, columns, k, output)``: each element a sum along vectors of k.
 
-    For few rows or columns, where k is contiguous in both operands and copying them would cost more than it saves.
+    For few rows or columns, where k is contiguous in both operands and copying them would cost more than it saves. A
+    single row leaves the registers to columns: it is as fast as B can be read.
     """
     kinds = [POINTER, I64, I64, POINTER, I64, I64, I64, POINTER]
-    single_row = gemm.m == 1
     group = (1, 8) if single_row else ((8, 1) if gemm.n == 1 else (2, 4))
 
     def body(builder: ir.IRBuilder, a: Any, *arguments: Any) -> None:
@@ -205,7 +205,7 @@ def dot_tile(gemm: Gemm, module: ir.Module) -> ir.Function:
             for (r, c), total in zip([(r, c) for r in row_numbers for c in column_numbers], sums):
                 s.store_element(v.reduce_sum(total), output, r * width + c, gemm.dtype)
 
-    return shared_function(module, "graphflow.dots", kinds, body)
+    return shared_function(module, "graphflow.dots" + ".row" * single_row, kinds, body)
 
 
 def _dots(gemm: Gemm, s: Any, v: Any, a_rows: list[Any], b_columns: list[Any], k: Value) -> list[Value]:
