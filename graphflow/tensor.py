@@ -14,6 +14,7 @@ import numpy as np
 from graphflow.core import dispatch
 from graphflow.core.aval import AVal
 from graphflow.core.config import current as settings
+from graphflow.core.count import count_of
 from graphflow.core.dims import Dim, Shape, product
 from graphflow.core.dtypes import DType, as_dtype, bool_, default_float, default_int, scalar_result_type
 from graphflow.core.errors import GradientError, ImmutableError, TraceError, at_line, user_origin
@@ -89,12 +90,12 @@ class Operators:
 
     @property
     def size(self) -> Any:
-        """The number of elements (Array API; symbolic if the shape is)."""
-        return product(self.shape)  # type: ignore[attr-defined]
+        """The number of elements (Array API; symbolic if the shape is). Called, PyTorch's ``x.size(dim)``."""
+        return count_of(self.shape)  # type: ignore[attr-defined]
 
     def numel(self) -> Any:
         """The number of elements (PyTorch's spelling)."""
-        return self.size
+        return product(self.shape)  # type: ignore[attr-defined]
 
     @property
     def device(self) -> str:

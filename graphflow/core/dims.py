@@ -33,8 +33,9 @@ class Dim:
     (3*batch, 2*batch, 1)
     """
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "_shape", "terms")
     terms: Terms
+    _shape: Shape  # of the tensor whose number of elements this is, if it is one
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or not name:
@@ -139,6 +140,12 @@ class Dim:
         raise self._needs_number("true division")
 
     __rtruediv__ = __truediv__
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """Of a tensor's ``size``: the shape, or the size of an axis (PyTorch's ``x.size(0)``)."""
+        if not hasattr(self, "_shape"):
+            raise TypeError("'Dim' object is not callable")
+        return self._shape if dim is None else self._shape[dim]
 
     # -- evaluation -------------------------------------------------------------------------------------------------
     def evaluate(self, sizes: Mapping[str, int]) -> int:
