@@ -122,5 +122,9 @@ class StateError(GraphFlowError, RuntimeError):
     """A state_dict does not fit the module or optimizer it is loaded into."""
 
 
+class WorkerError(GraphFlowError, RuntimeError):
+    """A worker process of a DataLoader failed, was killed, or did not answer in time."""
+
+
 class FileFormatError(GraphFlowError, ValueError):
     """A file is truncated, damaged, or not of the kind it should be."""

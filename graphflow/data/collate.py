@@ -45,3 +45,21 @@ def default_collate(batch: Sequence[Any]) -> Any:
             return type(first)(*parts)
         return type(first)(parts)
     raise TypeError(f"cannot stack samples of type {type(first).__name__}; pass a collate_fn")
+
+
+def default_convert(sample: Any) -> Any:
+    """One sample with its arrays and numbers as tensors: what is done where samples come without batching.
+
+    >>> from graphflow import data
+    >>> data.default_convert((np.zeros(2, np.float32), "a"))
+    (tensor([0., 0.]), 'a')
+    """
+    if isinstance(sample, (np.ndarray, np.generic)):
+        return Tensor(np.asarray(sample)) if np.asarray(sample).dtype.kind not in "USO" else sample
+    if isinstance(sample, Mapping):
+        return {key: default_convert(value) for key, value in sample.items()}
+    if isinstance(sample, tuple) and hasattr(sample, "_fields"):
+        return type(sample)(*map(default_convert, sample))
+    if isinstance(sample, (tuple, list)):
+        return type(sample)(map(default_convert, sample))
+    return sample

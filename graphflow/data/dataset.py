@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -24,12 +26,20 @@ class Dataset(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    def __add__(self, other: Any) -> ConcatDataset:
+        """One dataset behind the other."""
+        return ConcatDataset([self, other])
+
 
 class IterableDataset(ABC):
     """Base of datasets that are streams, read in their own order: a subclass defines ``__iter__``."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Any]: ...
+
+    def __add__(self, other: Any) -> ChainDataset:
+        """One stream after the other."""
+        return ChainDataset([self, other])
 
 
 class TensorDataset(Dataset):
@@ -82,6 +92,70 @@ class Subset(Dataset):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class ConcatDataset(Dataset):
+    """Several datasets, one behind the other.
+
+    >>> from graphflow import data
+    >>> both = data.ConcatDataset([range(3), range(10, 12)])
+    >>> len(both), both[2], both[3], both[-1]
+    (5, 2, 10, 11)
+    """
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset needs at least one dataset")
+        if any(isinstance(d, IterableDataset) for d in self.datasets):
+            raise TypeError("streams have no lengths: put them together with ChainDataset")
+        self.cumulative_sizes = np.cumsum([len(d) for d in self.datasets]).tolist()
+
+    def __getitem__(self, index: SupportsIndex) -> Any:
+        i = int(index)
+        i += len(self) if i < 0 else 0
+        if not 0 <= i < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} samples")
+        which = bisect_right(self.cumulative_sizes, i)
+        return self.datasets[which][i - (self.cumulative_sizes[which - 1] if which else 0)]
+
+    def __len__(self) -> int:
+        return int(self.cumulative_sizes[-1])
+
+
+class ChainDataset(IterableDataset):
+    """Several streams, one after the other."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+
+    def __iter__(self) -> Iterator[Any]:
+        return chain.from_iterable(self.datasets)
+
+
+class StackDataset(Dataset):
+    """Several datasets side by side: sample i is the tuple (or dict, for datasets given by name) of their samples i.
+
+    >>> from graphflow import data
+    >>> data.StackDataset(range(3), "abc")[1], data.StackDataset(x=range(3), y="abc")[2]
+    ((1, 'b'), {'x': 2, 'y': 'c'})
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if bool(args) == bool(kwargs):
+            raise ValueError("StackDataset takes datasets by place or by name, not both, and at least one")
+        self.datasets: Any = args or kwargs
+        lengths = {len(d) for d in (args or kwargs.values())}
+        if len(lengths) > 1:
+            raise ShapeError(f"StackDataset needs datasets of one length, got {sorted(lengths)}")
+
+    def __getitem__(self, index: SupportsIndex) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: d[index] for name, d in self.datasets.items()}
+        return tuple(d[index] for d in self.datasets)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.datasets.values())) if isinstance(self.datasets, dict) else self.datasets[0])
 
 
 def random_split(dataset: Any, lengths: Sequence[int | float], generator: Seed = None) -> list[Subset]:

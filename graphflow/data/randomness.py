@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from graphflow.ops.random import Generator, default_generator
+from graphflow.ops.random import default_generator
 
 _WORD = 0xFFFFFFFFFFFFFFFF
 _TAG = 0x64617461  # keeps these streams apart from those of gf.random with the same seed
@@ -26,8 +26,8 @@ class EpochKey(NamedTuple):
     epoch: int
 
     @classmethod
-    def of(cls, generator: Generator, epoch: int) -> EpochKey:
-        seed, draws = generator.get_state()
+    def of(cls, state: tuple[int, int], epoch: int) -> EpochKey:
+        seed, draws = state
         return cls(seed & _WORD, draws & _WORD, epoch)
 
     def worker_seed(self, batch: int) -> int:
@@ -51,17 +51,18 @@ _local = _Local()
 
 
 @contextmanager
-def samples(key: EpochKey) -> Iterator[Any]:
-    """Inside the block the function that is given says which sample (by its place in the epoch) is made next."""
-
-    def begin(position: int) -> None:
-        _local.sample, _local.is_set = (key, position), False
-
-    outer = _local.sample, _local.is_set
+def sampling() -> Iterator[None]:
+    """A block in which samples are made; ``begin_sample`` says which one is next."""
+    outer = _local.sample
     try:
-        yield begin
+        yield
     finally:
-        _local.sample, _local.is_set = outer[0], False
+        _local.sample, _local.is_set = outer, False
+
+
+def begin_sample(key: EpochKey, position: int) -> None:
+    """From now on random numbers are those of the sample at this place in the epoch."""
+    _local.sample, _local.is_set = (key, position), False
 
 
 def sample_generator() -> np.random.Generator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -107,6 +107,112 @@ class RandomSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return self.num_samples
+
+
+class SubsetRandomSampler(Sampler[int]):
+    """The given indices in random order, another one each epoch.
+
+    >>> from graphflow import data
+    >>> sorted(data.SubsetRandomSampler([3, 5, 9], generator=0))
+    [3, 5, 9]
+    """
+
+    def __init__(self, indices: Sequence[int], generator: Seed = None) -> None:
+        self.indices = indices
+        self.generator = as_generator(generator)
+
+    def __iter__(self) -> Iterator[int]:
+        return (self.indices[i] for i in permutation(len(self.indices), self.generator).tolist())
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler[int]):
+    """``num_samples`` indices 0, ..., n - 1 drawn with probabilities in proportion to ``weights``.
+
+    With weights of one over the size of a sample's class, rare classes are seen as often as frequent ones. Without
+    ``replacement`` no index comes twice (Efraimidis and Spirakis, 2006). Raises ValueError for weights that are
+    negative or all zero, or too few for a draw without replacement.
+
+    >>> from graphflow import data
+    >>> set(data.WeightedRandomSampler([0.0, 1.0, 0.0, 2.0], num_samples=20, generator=0))
+    {1, 3}
+    """
+
+    def __init__(
+        self, weights: Sequence[float], num_samples: int, replacement: bool = True, generator: Seed = None
+    ) -> None:
+        self.weights = np.asarray(weights, np.float64)
+        if self.weights.ndim != 1 or not (self.weights >= 0).all() or not self.weights.any():
+            raise ValueError("weights are a sequence of numbers that are not negative and not all zero")
+        possible = int((self.weights > 0).sum())
+        if num_samples < 0 or (not replacement and num_samples > possible):
+            raise ValueError(f"cannot draw {num_samples} of {possible} samples without replacement")
+        self.num_samples = num_samples
+        self.replacement = replacement
+        self.generator = as_generator(generator)
+
+    def __iter__(self) -> Iterator[int]:
+        count = self.num_samples if self.replacement else len(self.weights)
+        with init_scope():
+            drawn = self.generator.uniform((count,), dtype="float64").numpy()
+        if self.replacement:
+            edges = np.cumsum(self.weights)
+            chosen = np.searchsorted(edges, drawn * edges[-1], side="right")
+        else:
+            with np.errstate(divide="ignore"):  # the keys of weight 0 come last
+                chosen = np.argsort(-np.log(1 - drawn) / self.weights, kind="stable")[: self.num_samples]
+        return iter(chosen.tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class DistributedSampler(Sampler[int]):
+    """The indices of one of ``num_replicas`` processes that train together: every n-th, in an order that all share.
+
+    The order follows from ``seed`` and ``set_epoch(epoch)``. Parts are made equally long by repeating the first
+    indices, or by leaving out the last ones (``drop_last``).
+
+    >>> from graphflow import data
+    >>> [list(data.DistributedSampler(range(5), 2, rank, shuffle=False)) for rank in (0, 1)]
+    [[0, 2, 4], [1, 3, 0]]
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        num_replicas: int,
+        rank: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        if not 0 <= rank < num_replicas:
+            raise ValueError(f"rank must be from 0 to {num_replicas - 1}, got {rank}")
+        self.dataset = dataset
+        self.num_replicas = num_replicas
+        self.rank = rank
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_last = drop_last
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next, so that its order differs from the last one's."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        size = len(self.dataset)
+        generator = Generator(self.seed)
+        generator.set_state((self.seed, self.epoch << 32))
+        order = permutation(size, generator) if self.shuffle else np.arange(size)
+        return iter(np.resize(order, len(self) * self.num_replicas)[self.rank :: self.num_replicas].tolist())
+
+    def __len__(self) -> int:
+        size = len(self.dataset)
+        return size // self.num_replicas if self.drop_last else -(-size // self.num_replicas)
 
 
 class BatchSampler(Sampler[list[int]]):
