@@ -107,6 +107,11 @@ class Operators:
             raise ValueError(f"no device {device!r}; there is: 'cpu'")
         return self
 
+    def _repr_html_(self) -> str:
+        from graphflow.viz.notebook import tensor_html
+
+        return tensor_html(self)
+
     def __setitem__(self, key: Any, value: Any) -> None:
         raise ImmutableError(
             at_line(

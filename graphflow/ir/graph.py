@@ -301,6 +301,11 @@ class Graph:
 
         verify(self)
 
+    def _repr_html_(self) -> str:
+        from graphflow.viz.notebook import graph_html
+
+        return graph_html(self)
+
     def __repr__(self) -> str:
         return f"<Graph {self.name!r}: {len(self.nodes)} nodes, {len(self.inputs)} inputs, {len(self.outputs)} outputs>"
 

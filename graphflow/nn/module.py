@@ -292,6 +292,11 @@ class Module(Tree):
         """What stands between the parentheses in ``repr``: the layer's settings."""
         return ""
 
+    def _repr_html_(self) -> str:
+        from graphflow.viz.summary import summary
+
+        return summary(self)._repr_html_()
+
     def __repr__(self) -> str:
         lines = [f"({name}): {_indent(repr(module))}" for name, module in self._modules.items()]
         extra = self.extra_repr()

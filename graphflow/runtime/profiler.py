@@ -77,6 +77,11 @@ class Profile:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        from graphflow.viz.notebook import graph_html
+
+        return graph_html(self)
+
     def to_chrome_trace(self, path: Any) -> None:
         """Write the run as JSON for chrome://tracing or Perfetto."""
         events = [

@@ -14,6 +14,8 @@ from graphflow.nn.module import Module
 from graphflow.tensor import Operators, as_tensor
 from graphflow.viz.extras import need
 
+_KNOWN = {"constant": "Const", "placeholder": "Placeholder"}  # ops that TensorBoard draws in its own way
+
 
 class SummaryWriter:
     """Writes a run for TensorBoard, with PyTorch's methods: ``tensorboard --logdir runs`` shows it.
@@ -128,7 +130,7 @@ def graph_def(graph: Graph, scopes: Mapping[Node, str] | None = None) -> Any:
         if node.origin is not None:
             attrs["line"] = AttrValue(s=str(node.origin).encode())
         used = [*(names[i] for i in node.inputs), *(f"^{names[c]}" for c in node.control)]
-        nodes.append(NodeDef(name=names[node], op=node.op.name, input=used, attr=attrs))
+        nodes.append(NodeDef(name=names[node], op=_KNOWN.get(node.op.name, node.op.name), input=used, attr=attrs))
     return GraphDef(node=nodes, versions=VersionDef(producer=22))
 
 
@@ -151,9 +153,11 @@ def _scoped(model: Any, inputs: tuple[Any, ...]) -> tuple[Graph, dict[Node, str]
         return shown.graph, {n: label.replace(" ", "_") for n, label in shown.labels.items()}
     graph, calls = module_calls(model, inputs)
     scopes: dict[Node, str] = {}
+    around: list[str] = []  # the names of the calls that a call is inside of
     for call in calls:  # inner calls come after those around them
-        scope = "/".join([type(model).__name__, *filter(None, call.path.split("."))])
-        scopes.update(dict.fromkeys(call.nodes, scope))
+        name = f"{type(call.module).__name__}[{call.path.rpartition('.')[2]}]"
+        around = [*around[: call.depth - 1], name] if call.depth else []
+        scopes.update(dict.fromkeys(call.nodes, "/".join(around)))
     return graph, {n: s for n, s in scopes.items() if n.graph is graph}
 
 

@@ -230,9 +230,11 @@ def test_graphs_for_tensorboard_are_grouped(step: Any, tmp_path: Path) -> None:
         names = {node.name for node in graph.node}
         assert all(used.lstrip("^") in names for node in graph.node for used in node.input)
         if number == 0:
-            assert any(name.startswith("Net/conv/conv") for name in names)
-            assert any(name.startswith("Net/head/1/") for name in names)
-            shapes = [s for n in graph.node if n.name == "Net/conv/conv" for s in n.attr["_output_shapes"].list.shape]
+            assert any(name == "Conv2d[conv]/conv" for name in names)
+            assert any(name.startswith("Sequential[head]/Linear[1]/") for name in names)
+            shapes = [
+                s for n in graph.node if n.name == "Conv2d[conv]/conv" for s in n.attr["_output_shapes"].list.shape
+            ]
             assert [d.size for d in shapes[0].dim] == [-1, 4, 8, 8]
         if number == 1:
             assert any(name.startswith("0_") for name in names), names
@@ -243,3 +245,20 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ImportError, match=r"graphflow\[viz\]"):
         extras.need("no_such_package_anywhere", "drawing")
+
+
+# -- notebooks ---------------------------------------------------------------------------------------------------------
+def test_what_notebooks_show(step: Any) -> None:
+    assert "float32 (3, 4)" in gf.zeros((3, 4))._repr_html_()
+    many = gf.arange(100_000).reshape((100, 1000))
+    assert len(many._repr_html_()) < 2000 and "from 0 to 1e+05" in many._repr_html_()
+    assert "weight" in gf.Variable([1.0], name="weight")._repr_html_()
+    assert (
+        "true" in gf.tensor([True])._repr_html_().lower() and "bfloat16" in gf.zeros(2, dtype="bfloat16")._repr_html_()
+    )
+    graph = gf.trace(gf.exp, gf.TensorSpec((None, 3), name="x"))
+    assert "symbolic" in graph.structure._repr_html_() and "test_viz.py" in graph.structure._repr_html_()
+    shown = graph._repr_html_()
+    assert shown.startswith("<iframe") and "<script" not in shown, "the page is escaped into the frame"
+    assert "iframe" in step.profile(np.ones((4, 8), np.float32), np.zeros(4, np.int64))._repr_html_()
+    assert "<td" in Net()._repr_html_() and "2,570" in Net()._repr_html_()
