@@ -16,6 +16,8 @@ from graphflow.codegen.loops import Arguments, LoopPlan, Work
 from graphflow.core.dims import Dim, Size, evaluate
 from graphflow.schedule.kernels import ConvKernel, Product
 
+UNKNOWN = 63  # elements that a row of symbolic length is taken to have: some, and not whole vectors of them
+
 
 class ConvPlan:
     """Sizes, strides and arguments of one convolution, and its text."""
@@ -47,14 +49,16 @@ class ConvPlan:
 
         k = self.kernel
         outputs = k.w[1]
-        units = [access.strides[-1] == 1 for access in (k.a, k.b)]
+        x_unit, w_unit = (access.strides[-1] == 1 for access in (k.a, k.b))
         known = None if isinstance(outputs, Dim) else outputs
-        return Conv(host(), k.a.buffer.dtype.name, k.b.buffer.dtype.name, known, *units)
+        conv = Conv(host(), k.a.buffer.dtype.name, k.b.buffer.dtype.name, known, x_unit, w_unit)
+        places, taps = (UNKNOWN if isinstance(n, Dim) else n for n in (k.sizes[-1], k.w[-1]))
+        return conv.with_rows(places if k.strides[-1] == 1 else 0, taps if k.dilations[-1] == 1 else 0)
 
     @property
     def family(self) -> str:
         """What the tile depends on: convolutions of one family share it."""
-        return f"conv {self.conv.dtype} {self.conv.tile} {self.conv.lanes}"
+        return f"conv {self.conv.dtype} {self.conv.along} {self.conv.exact} {self.conv.tile} {self.conv.lanes}"
 
     def work(self, sizes: Mapping[str, int]) -> Work:
         from graphflow_kernels.cpu.conv_plan import Geometry

@@ -129,7 +129,7 @@ class _Nest:
         self.positions = self.make_places()
         self.contract()
         with loop(self.s, 0, self.outputs, self.conv.width) as output:
-            self.finish(output)
+            {"outputs": self.finish, "places": self.finish_places, "taps": self.finish_taps}[self.conv.along](output)
 
     @contextmanager
     def changed(self, name: str, *key: Value) -> Iterator[None]:
@@ -151,19 +151,22 @@ class _Nest:
         """
         s, number = self.s, self.number
         n, d, h, w = self.extents
+        row = self.conv.across if self.conv.along == "places" else 1
+        vectors = self.ints.rounded_up(w, row)
         with self.changed("places", n, d, h, w):
             steps = [number(f"stride_{a}") for a in "dhw"]
-            at = [number("at_d"), number("at_h"), s.const(1, "int64")]
+            at = [number("at_d"), number("at_h"), s.const(row, "int64")]
             strides = [number("at_n"), *(a * b for a, b in zip(at, steps))]
-            count = fill_table(s, self.places_table, self.extents, tuple(x * self.size for x in strides))  # type: ignore[arg-type]
+            box = (n, d, h, vectors)
+            count = fill_table(s, self.places_table, box, tuple(x * self.size for x in strides))  # type: ignore[arg-type]
             with loop(s, count, count + self.rows) as i:
                 s.store_element(s.const(0, "int64"), self.places_table, i, "int64")
-        return n * d * h * w
+        return n * d * h * vectors
 
     # -- sums ------------------------------------------------------------------------------------------------------
     def contract(self) -> None:
         """The sums of the block, part by part along channels and taps."""
-        s, number = self.s, self.number
+        number = self.number
         first = self.ints.quotient(self.split * number("c"), number("splits"))
         last = self.ints.quotient((self.split + 1) * number("c"), number("splits"))
         nothing = (last <= first) | (number("taps_d") * number("taps_h") * number("taps_w") <= 0)
@@ -189,31 +192,39 @@ class _Nest:
 
     def clear(self) -> None:
         """Sums of nothing."""
-        count = self.ints.rounded_up(self.outputs, self.conv.width) * self.number("places") * self.conv.width
+        count = self.ints.rounded_up(self.outputs, self.conv.width) * self.number("places") * self.conv.spot
         with loop(self.s, 0, count) as i:
             self.s.store_element(self.s.const(0.0, self.conv.dtype), self.sums, i, self.conv.dtype)
 
     def part(self, tap: Box, extents: Box, beginning: Value) -> None:
         """Add what some channels and taps give to the sums of the block."""
         s, number, conv = self.s, self.number, self.conv
-        count = extents[0] * extents[1] * extents[2] * extents[3]
+        row = conv.across if conv.along == "taps" else 1
+        box = (*extents[:3], self.ints.rounded_up(extents[3], row))
+        count = box[0] * box[1] * box[2] * box[3]
+        lengths = s.address(self.taps_table, count, "int64")
         with self.changed("taps", *extents):
             gaps = [number(f"dilation_{a}") for a in "dhw"]
-            at = [number("at_c"), number("at_d") * gaps[0], number("at_h") * gaps[1], gaps[2]]
-            fill_table(s, self.taps_table, extents, tuple(x * self.size for x in at))  # type: ignore[arg-type]
+            at = [number("at_c"), number("at_d") * gaps[0], number("at_h") * gaps[1], gaps[2] * row]
+            fill_table(s, self.taps_table, box, tuple(x * self.size for x in at))  # type: ignore[arg-type]
+            if row > 1:
+                with loop(s, 0, self.ints.quotient(count, box[3])) as i, loop(s, 0, box[3]) as j:
+                    s.store_element(extents[3] - j * row, lengths, i * box[3] + j, "int64")
         self.pack(tap, extents)
         self.copy(tap, extents)
         tile = conv_tile(conv, self.builder.module)
         with loop(s, 0, self.outputs, conv.width) as output, loop(s, 0, self.positions, self.rows) as position:
             panel = self.ints.quotient(output, conv.width)
             places = s.address(self.places_table, position, "int64")
-            weights = s.address(self.packed, panel * number("block_c") * self.taps_in_block() * conv.width, conv.dtype)
-            sums = s.address(self.sums, (panel * number("places") + position) * conv.width, conv.dtype)
-            arguments = [self.copied, places, self.taps_table, count.ir, weights, sums, beginning.ir]
+            weights = s.address(self.packed, panel * number("block_c") * self.taps_in_block() * conv.tap, conv.dtype)
+            sums = s.address(self.sums, (panel * number("places") + position) * conv.spot, conv.dtype)
+            arguments = [self.copied, places, self.taps_table, count.ir, weights, sums, beginning.ir, lengths]
             self.builder.call(tile, arguments)
 
     def taps_in_block(self) -> Value:
-        return self.number("block_td") * self.number("block_th") * self.number("block_tw")  # type: ignore[no-any-return]
+        """Taps of a block for each channel, or vectors of them."""
+        row = self.ints.rounded_up(self.number("block_tw"), self.conv.across if self.conv.along == "taps" else 1)
+        return self.number("block_td") * self.number("block_th") * row  # type: ignore[no-any-return]
 
     def pack(self, tap: Box, extents: Box) -> None:
         """The weights of the block, unless the block before has packed the same."""
@@ -224,7 +235,8 @@ class _Nest:
         with self.changed("weights", which, c, spot), loop(s, 0, self.outputs, conv.width) as output:
             start = self.group * number("w_g") + (self.output + output) * number("w_o") + c * number("w_c")
             start = start + td * number("w_d") + th * number("w_h") + tw * number("w_w")
-            target = s.address(self.packed, output * number("block_c") * self.taps_in_block(), conv.dtype)
+            each = self.ints.quotient(output * conv.tap, conv.width)
+            target = s.address(self.packed, each * number("block_c") * self.taps_in_block(), conv.dtype)
             pack_weights(conv, self.builder, number, self.w, start, self.outputs - output, extents, target)
 
     def copy(self, tap: Box, extents: Box) -> None:
@@ -295,3 +307,46 @@ class _Nest:
                             hand(v, r, 0, None)
                         with part, loop(s, 0, left) as lane:
                             hand(s, r, lane, None)
+
+    def finish_places(self, output: Value) -> None:
+        """Hand on vectors of places as they are."""
+        s, v, conv = self.s, self.v, self.conv
+        n, d, h, w = self.extents
+        row = self.ints.rounded_up(w, conv.lanes)
+        first = self.group * self.number("o") + output
+        with loop(s, 0, n) as i, loop(s, 0, d) as j, loop(s, 0, h) as k, loop(s, 0, row) as l:
+            position = ((i * d + j) * h + k) * row + l
+            left = w - l * conv.lanes
+            with loop(s, 0, conv.width) as q:
+
+                def hand(b: ScalarBuilder, lane: Any, mask: Value | None, q: Value = q) -> None:
+                    values = b.load(self.sums, (position * conv.width + q) * conv.lanes + lane, conv.dtype)
+                    at = self.corner[3] + l * conv.lanes + lane
+                    inner = (self.corner[0] + i, self.corner[1] + j, self.corner[2] + k, at)
+                    self.epilogue(b, Place(self.split, first + q, *inner), values, mask)
+
+                if conv.target.has_masks:
+                    hand(v, 0, v.mask_first(left))
+                else:
+                    with self.builder.if_else((left >= conv.lanes).ir) as (whole, part):
+                        with whole:
+                            hand(v, 0, None)
+                        with part, loop(s, 0, left) as lane:
+                            hand(s, lane, None)
+
+    def finish_taps(self, output: Value) -> None:
+        """Add up the lanes of each sum."""
+        s, v, conv = self.s, self.v, self.conv
+        n, d, h, w = self.extents
+        first = self.group * self.number("o") + output
+        with (
+            loop(s, 0, n) as i,
+            loop(s, 0, d) as j,
+            loop(s, 0, h) as k,
+            loop(s, 0, w) as l,
+            loop(s, 0, conv.width) as q,
+        ):
+            position = ((i * d + j) * h + k) * w + l
+            total = v.reduce_sum(v.load(self.sums, (position * conv.width + q) * conv.lanes, conv.dtype))
+            inner = (self.corner[0] + i, self.corner[1] + j, self.corner[2] + k, self.corner[3] + l)
+            self.epilogue(s, Place(self.split, first + q, *inner), s.value(total.ir, conv.dtype), None)

@@ -8,7 +8,7 @@ from llvmlite import ir
 
 from graphflow_kernels.cpu.conv_plan import Conv
 from graphflow_kernels.cpu.gemm_pack import transposed
-from graphflow_kernels.cpu.loops import loop
+from graphflow_kernels.cpu.loops import Integers, loop
 from graphflow_kernels.cpu.scalar import ScalarBuilder
 from graphflow_kernels.cpu.types import ITEMSIZE
 from graphflow_kernels.cpu.value import Value
@@ -112,6 +112,9 @@ def pack_weights(
     ``start`` is the index in w of the first output's first weight, ``outputs`` how many there are from there on.
     """
     s, v = ScalarBuilder(builder, conv.target, 1), ScalarBuilder(builder, conv.target, conv.lanes)
+    if conv.across:
+        _pack_rows(conv, s, v, number, source, start, extents, target)
+        return
     c, d, h, w = extents
     joined = number("joined")
     one = s.const(1, "int64")
@@ -131,6 +134,41 @@ def pack_weights(
                 with loop(s, 0, run) as l:
                     values = v.gather(source, rows + v.splat(begin + l * number("w_w")), conv.w_dtype)
                     v.store(values, to, (place + l) * conv.width, conv.dtype)
+
+
+def _pack_rows(
+    conv: Conv,
+    s: ScalarBuilder,
+    v: ScalarBuilder,
+    number: Numbers,
+    source: Any,
+    start: Value,
+    extents: Four,
+    target: Any,
+) -> None:
+    """The weights of a tap, or vectors of taps, output by output."""
+    c, d, h, w = extents
+    step = conv.across if conv.along == "taps" else 1
+    row = Integers(s).rounded_up(w, step)
+    with (
+        loop(s, 0, conv.width) as output,
+        loop(s, 0, c) as i,
+        loop(s, 0, d) as j,
+        loop(s, 0, h) as k,
+        loop(s, 0, row) as l,
+    ):
+        at = start + output * number("w_o") + i * number("w_c") + j * number("w_d") + k * number("w_h")
+        to = (((i * d + j) * h + k) * row + l) * conv.tap + output * step
+        if step == 1:
+            s.store_element(s.load_element(source, at + l * number("w_w"), conv.w_dtype), target, to, conv.dtype)
+        else:
+            left = w - l * step
+            if conv.w_unit:
+                values = _load(v, source, at + l * step, conv.w_dtype, v.mask_first(left), left >= step)
+            else:
+                places = (v.splat(l * step) + v.iota("int64")) * v.splat(number("w_w")) + v.splat(at)
+                values = v.gather(source, places, conv.w_dtype, v.mask_first(left))
+            v.store(values, target, to, conv.dtype)
 
 
 def _transpose_run(

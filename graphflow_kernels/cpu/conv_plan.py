@@ -6,13 +6,17 @@ Places are (depth, height, width); fewer axes are the last ones. What lies outsi
 is a few places by a few vectors of outputs: for each channel and tap, one vector load of packed weights and one
 broadcast element of x for each place. Two tables say how far these elements lie from the first: one for the places of
 a block, one for the channels and taps. So no place is special, whatever the strides, gaps and sizes.
+
+Where outputs are too few to fill vectors, these lie along rows instead: of places (for each channel and tap, vectors
+of x and one broadcast weight for each output), or, in gradients of weights, of taps (vectors of both, whose lanes are
+added up at the end).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from graphflow_kernels.cpu.gemm_plan import BASE_TILES
@@ -31,6 +35,10 @@ CHUNK_PRODUCTS = 1 << 18
 """Multiplications worth a chunk of their own."""
 CHUNKS = 64
 """Chunks at most."""
+FEW = 8
+"""Outputs of a group up to which vectors lie along rows."""
+SHORT = 6
+"""Elements of a row for which that does not pay."""
 UNITS = 16
 """Blocks at least that a large convolution is cut into, so that threads can share it."""
 
@@ -91,6 +99,8 @@ class Conv:
 
     outputs   of a group, where known: the register tile is chosen for it
     x_unit, w_unit   whether neighbours along the last axis (of the input, of the kernel) are known to be adjacent
+    along   what lies along a vector: "outputs", "places" or "taps"; for the latter two, `across` is its lanes, and
+            `exact` whether the taps of a row are known to be whole vectors
 
     >>> from graphflow_kernels.cpu.target import named
     >>> conv = Conv(named("avx512"), "float32", "float32", 64, True, True)
@@ -104,6 +114,19 @@ class Conv:
     outputs: int | None
     x_unit: bool
     w_unit: bool
+    along: str = "outputs"
+    across: int = 0
+    exact: bool = False
+
+    def with_rows(self, places: int, taps: int) -> Conv:
+        """The same, or with vectors along rows of so many places or taps (0: these are not adjacent in the input)."""
+        along, row = ("places", places) if places >= taps else ("taps", taps)
+        if self.outputs is None or not 0 < self.outputs <= FEW or row < SHORT:
+            return self
+        most = self.target.lanes(self.dtype)
+        # Half a register costs little more than half as much: that pays where it leaves fewer lanes unused.
+        across = min((n for n in (most, most // 2) if n > 1), key=lambda n: -(-row // n) * (1.0 if n == most else 0.6))
+        return replace(self, along=along, across=across, exact=along == "taps" and row % across == 0)
 
     @property
     def dtype(self) -> str:
@@ -112,7 +135,9 @@ class Conv:
 
     @property
     def lanes(self) -> int:
-        """Outputs in a vector: those of a register, or fewer where that leaves none unused."""
+        """Elements of a vector: those of a register, or fewer where that leaves none unused."""
+        if self.across:
+            return self.across
         lanes = self.target.lanes(self.dtype)
         while self.outputs is not None and lanes > 4 and lanes // 2 >= self.outputs:
             lanes //= 2
@@ -120,7 +145,9 @@ class Conv:
 
     @property
     def tile(self) -> tuple[int, int]:
-        """Places, and vectors of outputs."""
+        """Places (or vectors of them), and vectors of outputs (or outputs)."""
+        if self.across and self.outputs:
+            return max(1, min(8, (self.target.registers - 2) // (self.outputs + 1))), self.outputs
         rows, vectors = BASE_TILES[self.target.name][ITEMSIZE[self.dtype]]
         needed = 2 if self.outputs is None else -(-self.outputs // self.lanes)
         wanted = vectors if needed > 3 else needed
@@ -132,7 +159,17 @@ class Conv:
     @property
     def width(self) -> int:
         """Outputs in a panel: all vectors of a tile."""
-        return self.tile[1] * self.lanes
+        return self.tile[1] * (1 if self.across else self.lanes)
+
+    @property
+    def spot(self) -> int:
+        """Sums that belong to a position: a place, or a vector of places."""
+        return self.width * max(1, self.across)
+
+    @property
+    def tap(self) -> int:
+        """Packed weights that belong to a tap, or a vector of taps."""
+        return self.width * (self.across if self.along == "taps" else 1)
 
     def plan(self, g: Geometry) -> ConvPlan:
         """Blocks, chunks, scratch memory and the numbers for these sizes."""
@@ -172,14 +209,21 @@ class _Planner:
     def x_bytes(self) -> int:
         return self.block_n * self.block_c * self.plane() * self.size
 
+    def tap_count(self) -> int:
+        """Taps of a channel in a block, or vectors of them."""
+        row = self.conv.across if self.conv.along == "taps" else 1
+        return math.prod(self.taps[:2]) * -(-self.taps[2] // row)
+
     def panel_bytes(self) -> int:
-        return self.block_c * math.prod(self.taps) * self.conv.width * self.size
+        return self.block_c * self.tap_count() * self.conv.tap * self.size
 
     def places(self) -> int:
-        return self.block_n * math.prod(self.sizes)
+        """Places in a block, or vectors of them."""
+        row = self.conv.across if self.conv.along == "places" else 1
+        return self.block_n * math.prod(self.sizes[:2]) * -(-self.sizes[2] // row)
 
     def sums_bytes(self) -> int:
-        return self.places() * self.panels * self.conv.width * self.size
+        return self.places() * self.panels * self.conv.spot * self.size
 
     # -- choosing --------------------------------------------------------------------------------------------------
     def choose(self) -> None:
@@ -200,6 +244,8 @@ class _Planner:
             others = self.panel_bytes() // self.taps[axis]
             if self.block_c == 1 and self.panel_bytes() > 4 * W_BYTES:
                 self.taps[axis] = _parts(self.taps[axis], max(1, W_BYTES // max(1, others)))
+        if self.conv.exact:
+            self.taps[2] = -(-self.taps[2] // self.conv.across) * self.conv.across
 
     def fit_places(self) -> None:
         """Fewer images and places at a time, so that the input and the sums stay in cache."""
@@ -279,10 +325,10 @@ class _Planner:
         places = self.places() + max(self.rows, conv.lanes)
         areas = {
             "taps_at": 8 * places,  # the table of places is at 0
-            "square_at": 8 * self.block_c * math.prod(self.taps),
+            "square_at": 2 * 8 * self.block_c * self.tap_count(),  # their offsets, and how many a vector has
             "sums_at": conv.lanes * vector,
-            "w_at": self.panels * places * conv.width * self.size,
-            "x_at": self.panels * self.panel_bytes() + conv.lanes * conv.width * self.size,
+            "w_at": self.panels * places * conv.spot * self.size,
+            "x_at": self.panels * self.panel_bytes() + conv.lanes * conv.tap * self.size,
             "": self.x_bytes() + conv.target.vector_bytes,
         }
         at, out = 0, dict(names, places=places)

@@ -12,20 +12,24 @@ from graphflow_kernels.cpu.gemm_pack import shared_function
 from graphflow_kernels.cpu.memory import POINTER
 from graphflow_kernels.cpu.scalar import ScalarBuilder
 from graphflow_kernels.cpu.types import ITEMSIZE
+from graphflow_kernels.cpu.value import Value
 
 I1, I8 = ir.IntType(1), ir.IntType(8)
 
 
 def conv_tile(conv: Conv, module: ir.Module) -> ir.Function:
-    """The function ``tile(x, places, taps, count, w, sums, first)``.
+    """The function ``tile(x, places, taps, count, w, sums, first, lengths)``.
 
     For each of `count` taps, the x at ``x + places[i] + taps[k]`` (bytes) times the packed weights of tap k are added
-    to row i of the sums, which start from zero if `first`.
+    to row i of the sums, which start from zero if `first`. Where vectors lie along taps, ``lengths[k]`` is how many
+    lanes of vector k exist.
     """
     rows, vectors = conv.tile
-    kinds = [POINTER, POINTER, POINTER, I64, POINTER, POINTER, I1]
+    kinds = [POINTER, POINTER, POINTER, I64, POINTER, POINTER, I1, POINTER]
 
-    def body(builder: ir.IRBuilder, x: Any, places: Any, taps: Any, count: Any, w: Any, sums: Any, first: Any) -> None:
+    def body(
+        builder: ir.IRBuilder, x: Any, places: Any, taps: Any, count: Any, w: Any, sums: Any, first: Any, lengths: Any
+    ) -> None:
         v = ScalarBuilder(builder, conv.target, conv.lanes)
         align = ITEMSIZE[conv.dtype] * conv.lanes
         entry = builder.block
@@ -46,17 +50,12 @@ def conv_tile(conv: Conv, module: ir.Module) -> ir.Function:
         builder.position_at_end(inside)
         offset = builder.load(builder.gep(taps, [k], source_etype=I64), typ=I64)
         here = builder.gep(x, [offset], source_etype=I8)
-        weights = v.address(w, builder.mul(k, I64(conv.width)), conv.dtype)
-        column = [v.load(weights, q * conv.lanes, conv.dtype, align=align) for q in range(vectors)]
-        new = []
-        for i in range(rows):
-            place = builder.load(builder.gep(places, [I64(i)], source_etype=I64), typ=I64)
-            element = v.splat(v.load_element(builder.gep(here, [place], source_etype=I8), 0, conv.dtype))
-            _keep_order(builder)
-            new += [
-                v.fma(element, each, v.value(total, conv.dtype))
-                for each, total in zip(column, totals[i * vectors : (i + 1) * vectors])
-            ]
+        weights = v.address(w, builder.mul(k, I64(conv.tap)), conv.dtype)
+        before = [v.value(total, conv.dtype) for total in totals]
+        if conv.along == "outputs":
+            new = _along_outputs(conv, v, here, places, weights, before)
+        else:
+            new = _along_rows(conv, v, here, places, weights, before, builder.gep(lengths, [k], source_etype=I64))
         for phi, value in zip([k, *totals], [builder.add(k, I64(1)), *(x.ir for x in new)]):
             phi.add_incoming(value, builder.block)
         builder.branch(head)
@@ -64,8 +63,46 @@ def conv_tile(conv: Conv, module: ir.Module) -> ir.Function:
         for spot, phi in zip(spots, totals):
             v.store(v.value(phi, conv.dtype), sums, spot, conv.dtype, align=align)
 
-    name = f"graphflow.conv.{rows}x{vectors}x{conv.lanes}.{conv.dtype}"
+    name = f"graphflow.conv.{conv.along}{'.exact' * conv.exact}.{rows}x{vectors}x{conv.lanes}.{conv.dtype}"
     return shared_function(module, name, kinds, body)
+
+
+def _along_outputs(conv: Conv, v: ScalarBuilder, x: Any, places: Any, weights: Any, totals: list[Value]) -> list[Value]:
+    """Vectors of weights times one element of x for each place."""
+    rows, vectors = conv.tile
+    align = ITEMSIZE[conv.dtype] * conv.lanes
+    column = [v.load(weights, q * conv.lanes, conv.dtype, align=align) for q in range(vectors)]
+    new = []
+    for i in range(rows):
+        place = v.builder.load(v.builder.gep(places, [I64(i)], source_etype=I64), typ=I64)
+        element = v.splat(v.load_element(v.builder.gep(x, [place], source_etype=I8), 0, conv.dtype))
+        _keep_order(v.builder)
+        new += [v.fma(element, each, total) for each, total in zip(column, totals[i * vectors : (i + 1) * vectors])]
+    return new
+
+
+def _along_rows(
+    conv: Conv, v: ScalarBuilder, x: Any, places: Any, weights: Any, totals: list[Value], length: Any
+) -> list[Value]:
+    """Vectors of x times one weight for each output, or, lane by lane, times a vector of weights for it."""
+    rows, outputs = conv.tile
+    b = v.builder
+    offsets = [b.load(b.gep(places, [I64(i)], source_etype=I64), typ=I64) for i in range(rows)]
+    vectors = [v.load(b.gep(x, [offset], source_etype=I8), 0, conv.dtype) for offset in offsets]
+    taps = conv.along == "taps"
+    exist = v.mask_first(b.load(length, typ=I64)) if taps and not conv.exact else None
+    new = dict.fromkeys(range(len(totals)), totals[0])
+    for q in range(outputs):
+        if taps:
+            weight = v.load(weights, q * conv.lanes, conv.dtype)
+        else:
+            weight = v.splat(v.load_element(weights, q, conv.dtype))
+        for i in range(rows):
+            total = totals[i * outputs + q]
+            more = v.fma(vectors[i], weight, total)
+            # What lies behind a row's end may be anything: even times zero it must not be added.
+            new[i * outputs + q] = more if exist is None else v.select(exist, more, total)
+    return list(new.values())
 
 
 def _keep_order(builder: ir.IRBuilder) -> None:

@@ -56,9 +56,11 @@ def emit_convolution(conv: Conv) -> ir.Module:
 class Convolution:
     """A compiled convolution of operands like `x` (batch, group, channel, d, h, w) and `w` (group, output, ...)."""
 
-    def __init__(self, target: Target, x: np.ndarray, w: np.ndarray, outputs: int | None = None) -> None:
-        units = [a.strides[-1] == a.itemsize for a in (x, w)]
-        self.conv = Conv(target, x.dtype.name, w.dtype.name, outputs, *units)
+    def __init__(
+        self, target: Target, x: np.ndarray, w: np.ndarray, outputs: int | None = None, rows: tuple[int, int] = (0, 0)
+    ) -> None:
+        x_unit, w_unit = (a.strides[-1] == a.itemsize for a in (x, w))
+        self.conv = Conv(target, x.dtype.name, w.dtype.name, outputs, x_unit, w_unit).with_rows(*rows)
         native = Native(emit_convolution(self.conv), target, opt=2)
         self._call = native.function("kernel", *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 2, ctypes.c_void_p)
 

@@ -71,6 +71,60 @@ def test_known_numbers_of_outputs(target, outputs):
     check(Convolution(target, x, w, outputs), x, w, (1, 7, 6), low=(0, 1, 1))
 
 
+def few(outputs, rows, target=None, dtype="float32"):
+    """A kernel whose vectors lie along rows, and the cases that it can do, with this number of outputs."""
+    cases = []
+    for x, w, sizes, strides, low, dilations in CASES:
+        if (strides if rows[0] else dilations)[-1] == 1:
+            cases.append((*operands(x, (w[0], outputs, *w[2:]), dtype), sizes, strides, low, dilations))
+    return Convolution(target or host(), *operands((1,) * 6, (1,) * 6, dtype), outputs, rows), cases
+
+
+@pytest.mark.parametrize("target", [TARGETS[0], *OTHERS], ids=lambda t: t.name)
+@pytest.mark.parametrize("rows", [(64, 0), (8, 0), (0, 63), (0, 7)], ids=["places", "8 places", "taps", "8 taps"])
+@pytest.mark.parametrize("outputs", [1, 6, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3, 5, 8))])
+def test_few_outputs(outputs, rows, target):
+    kernel, cases = few(outputs, rows, target)
+    assert kernel.conv.along == ("places" if rows[0] else "taps")
+    for case in cases:
+        check(kernel, *case)
+        check(kernel, *case, splits=3)
+
+
+@pytest.mark.parametrize("rows", [(64, 0), (0, 63)], ids=["places", "taps"])
+def test_few_outputs_in_blocks_of_every_size(rows, monkeypatch):
+    from graphflow_kernels.cpu import conv_plan
+
+    kernel, cases = few(3, rows, dtype="float64")
+    for limit in (1 << 9, 1):
+        for name in ("X_BYTES", "W_BYTES", "SUMS_BYTES"):
+            monkeypatch.setattr(conv_plan, name, limit)
+        for case in cases:
+            check(kernel, *case, tolerance=1e-14)
+
+
+def test_whole_vectors_of_taps(monkeypatch):
+    from graphflow_kernels.cpu import conv_plan
+
+    x, w = operands((2, 2, 3, 1, 20, 40), (2, 3, 3, 1, 16, 32))
+    kernel = Convolution(host(), x, w, 3, (0, 32))
+    assert kernel.conv.exact
+    check(kernel, x, w, (1, 5, 9))
+    monkeypatch.setattr(conv_plan, "W_BYTES", 64)
+    check(kernel, x, w, (1, 5, 9), splits=2)
+
+
+@pytest.mark.parametrize("rows", [(64, 0), (0, 63)], ids=["places", "taps"])
+def test_what_lies_behind_a_row_is_not_added(rows):
+    """Infinite elements count where a tap meets them, nowhere else."""
+    kernel, cases = few(2, rows)
+    x, w, *settings = cases[1]
+    x[..., 3:5] = np.inf
+    with np.errstate(invalid="ignore"):
+        want = definition(x, w, *settings)
+        np.testing.assert_array_equal(np.isnan(kernel(x, w, *settings)[0]), np.isnan(want))
+
+
 @pytest.mark.slow
 def test_strides_of_every_kind():
     x, w = operands((2, 1, 3, 1, 8, 9), (1, 20, 3, 1, 3, 3))
