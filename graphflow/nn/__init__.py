@@ -93,6 +93,7 @@ from graphflow.nn.loss import (
 )
 from graphflow.nn.module import Module
 from graphflow.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
+from graphflow.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from graphflow.nn.padding import (
     CircularPad1d,
     CircularPad2d,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphflow.nn.utils import rnn
 from graphflow.nn.utils.clip import (
     clip_by_global_norm,
     clip_grad_norm_,
