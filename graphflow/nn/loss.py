@@ -271,6 +271,24 @@ class SigmoidFocalLoss(_Loss):
         return F.sigmoid_focal_loss(input, target, self.alpha, self.gamma, self.reduction)
 
 
+class CTCLoss(_Loss):
+    """Labels without places in a sequence of log-probabilities: ``F.ctc_loss``.
+
+    >>> import graphflow as gf
+    >>> x = gf.log_softmax(gf.random.normal((50, 16, 20)), -1)
+    >>> labels = gf.random.randint(1, 20, (16, 30))
+    >>> gf.nn.CTCLoss()(x, labels, gf.full((16,), 50), gf.full((16,), 10)).shape
+    ()
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction=reduction, blank=blank, zero_infinity=zero_infinity)
+
+    def forward(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Tensor:
+        settings = self.blank, self.reduction, self.zero_infinity
+        return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, *settings)
+
+
 class CosineSimilarity(Module):
     """The cosine of the angle between vectors along ``dim``: ``F.cosine_similarity``."""
 

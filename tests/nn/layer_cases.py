@@ -67,6 +67,15 @@ def function(kind: str, *args: Any, **settings: Any) -> Callable[[Library], Any]
     return make
 
 
+def ctc(**settings: Any) -> Callable[[Library], Any]:
+    """The loss of logits: PyTorch's gradients are those of log_softmax and loss together."""
+
+    def make(library: Library) -> Any:
+        return lambda x, *others: library.F.ctc_loss(library.F.log_softmax(x, -1), *others, **settings)
+
+    return make
+
+
 _rng = np.random.default_rng(7)
 X, Y, P = (6, 4), _rng.standard_normal((6, 4)), _rng.uniform(0.1, 0.9, (6, 4))
 LABELS = np.array([0, 3, 1, -100, 2, 2])
@@ -78,6 +87,7 @@ ROWS = _rng.integers(0, 7, (3, 4))
 OFFSETS = np.array([0, 3, 3, 7])
 SETS = np.array([[3, 0, -1, 1], [-1, 0, 0, 0], [0, 1, 2, 3], [2, -1, 2, 2], [1, 3, -1, -1], [0, -1, -1, -1]])
 IMAGE = (2, 3, 5, 6)
+CTC_LABELS = np.array([[1, 4, 2], [2, 2, 2], [3, 1, 1], [4, 4, 4]])
 
 CASES: dict[str, Case] = {
     # -- products and tables
@@ -229,6 +239,11 @@ CASES: dict[str, Case] = {
     "triplet with distance": Case(layer("TripletMarginWithDistanceLoss", margin=0.5, swap=True), (X, X, X)),
     "multi margin": Case(layer("MultiMarginLoss", margin=0.7), (X, CLASSES)),
     "multi margin squared": Case(layer("MultiMarginLoss", 2, 1.0, weight=WEIGHTS, reduction="sum"), (X, CLASSES)),
+    "ctc": Case(ctc(reduction="none"), ((9, 4, 5), CTC_LABELS, np.array([9, 7, 5, 2]), np.array([3, 3, 2, 1]))),
+    "ctc in line": Case(ctc(blank=4), ((5, 2, 5), np.array([0, 0, 2, 3, 1]), np.array([5, 4]), np.array([3, 2]))),
+    "ctc that cannot fit": Case(
+        ctc(zero_infinity=True), ((9, 4, 5), CTC_LABELS, np.array([9, 2, 5, 2]), np.array([3, 3, 0, 1]))
+    ),
     "multilabel margin": Case(layer("MultiLabelMarginLoss", reduction="none"), (X, SETS)),
 }
 

@@ -42,6 +42,7 @@ from graphflow.nn.functional.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from graphflow.nn.functional.ctc import ctc_loss
 from graphflow.nn.functional.distance import (
     cosine_embedding_loss,
     cosine_similarity,
