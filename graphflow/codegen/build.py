@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphflow.codegen.attention import AttentionPlan, emit_attention
 from graphflow.codegen.contract import ContractPlan, can_generate, emit_contract
 from graphflow.codegen.conv import ConvPlan, emit_conv
 from graphflow.codegen.jit import Unit
@@ -16,6 +17,7 @@ from graphflow.codegen.loops import LoopPlan, Work
 from graphflow.core.dims import Dim, Size, evaluate
 from graphflow.schedule.kernels import (
     Access,
+    AttentionKernel,
     Buffer,
     Compute,
     ContractKernel,
@@ -78,6 +80,8 @@ def build(kernels: list[Kernel], status: Buffer, numbers: Mapping[Any, int]) -> 
             out.append(_library(kernel, status, numbers[kernel.nodes[0]]))
         elif isinstance(kernel, ConvKernel):
             out.append(_conv(kernel))
+        elif isinstance(kernel, AttentionKernel):
+            out.append(_attention(kernel))
         elif isinstance(kernel, ContractKernel):
             out.append(_contract(kernel) if can_generate(kernel) else _loop(as_loop(kernel), kernel))
         else:
@@ -116,6 +120,18 @@ def _conv(kernel: ConvKernel) -> Instruction:
         from graphflow_kernels.cpu.target import host
 
         emit_conv(plan, module, symbol, host())
+
+    unit = Unit(plan.key, emit, _name(kernel), family=plan.family)
+    return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)
+
+
+def _attention(kernel: AttentionKernel) -> Instruction:
+    plan = AttentionPlan(kernel)
+
+    def emit(module: Any, symbol: str) -> None:
+        from graphflow_kernels.cpu.target import host
+
+        emit_attention(plan, module, symbol, host())
 
     unit = Unit(plan.key, emit, _name(kernel), family=plan.family)
     return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)

@@ -26,6 +26,7 @@ from graphflow.ops import pool
 from graphflow.ops import sorting
 from graphflow.ops import random
 from graphflow.ops import composite
+from graphflow.ops import attention
 from graphflow.ops import losses
 from graphflow.ops import control
 from graphflow.ops import loops

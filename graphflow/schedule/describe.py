@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from graphflow.core.dims import shape_str
-from graphflow.schedule.kernels import ContractKernel, ConvKernel, HostStep, LibraryKernel, LoopKernel, Program
+from graphflow.schedule.kernels import (
+    AttentionKernel,
+    ContractKernel,
+    ConvKernel,
+    HostStep,
+    LibraryKernel,
+    LoopKernel,
+    Program,
+)
 from graphflow.schedule.marks import Mark
 
 
@@ -41,6 +49,8 @@ def _domain(kernel: Any) -> str:
     if isinstance(kernel, ConvKernel):
         parts = f" in {kernel.splits} parts" if kernel.splits > 1 else ""
         return f"{shape_str(kernel.x)} with {shape_str(kernel.w)}{parts}"
+    if isinstance(kernel, AttentionKernel):
+        return f"{shape_str(kernel.shapes[0])} with {shape_str(kernel.shapes[1])}{' causal' if kernel.causal else ''}"
     if isinstance(kernel, LoopKernel):
         reduced = f" over axes {kernel.reduced}" if kernel.reduced else ""
         return f"{shape_str(kernel.shape)}{reduced}"

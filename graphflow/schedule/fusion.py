@@ -24,6 +24,7 @@ from graphflow.core.dims import Dim, Shape, Size, product, shape_str
 from graphflow.core.errors import CompileError, at_line
 from graphflow.core.view import View
 from graphflow.ir.graph import Graph, Node
+from graphflow.schedule.attention import Attentions
 from graphflow.schedule.control import ControlFlow
 from graphflow.schedule.convolution import Convolutions
 from graphflow.schedule.groups import (
@@ -59,7 +60,7 @@ MAX_BODY = 128  # values in one kernel body, in all passes over a row: beyond th
 MAX_LEVEL = 4  # reductions in one kernel that each need the one before: each walks the row once more
 
 
-class Fuser(ControlFlow, Convolutions):
+class Fuser(ControlFlow, Convolutions, Attentions):
     """One walk over one graph."""
 
     # -- the walk ---------------------------------------------------------------------------------------------------
@@ -304,6 +305,9 @@ class Fuser(ControlFlow, Convolutions):
     def _contract(self, node: Node) -> None:
         if node.op.name == "conv":
             self._conv(node)
+            return
+        if node.op.name.startswith("attention"):
+            self._attention(node)
             return
         left, right = (self.materialize(n) for n in node.inputs)
         shape = node.aval.shape

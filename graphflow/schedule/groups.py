@@ -11,6 +11,7 @@ from graphflow.core.view import View
 from graphflow.ir.graph import Node
 from graphflow.schedule.kernels import (
     Access,
+    AttentionKernel,
     BodyValue,
     Buffer,
     ContractKernel,
@@ -69,7 +70,7 @@ class Group:
     numbers: dict[BodyValue, int] = field(default_factory=dict)
     levels: list[int] = field(default_factory=list)
     fixed_axes: bool = False  # reductions fix which axes are reduced
-    contract: ContractKernel | ConvKernel | None = None  # the kernel that the loop is the epilogue of
+    contract: ContractKernel | ConvKernel | AttentionKernel | None = None  # whose epilogue the loop is
 
     def add(self, value: BodyValue) -> int:
         """The number of a body value, appended if it is new."""

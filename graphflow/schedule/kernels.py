@@ -3,8 +3,8 @@
 A Program is a list of kernels over numbered buffers. Most kernels are loops (``LoopKernel``): a domain of axes, some of
 them reduced, and a straight-line body that is evaluated at every point. Elementwise chains, reductions and rows
 (softmax, normalisation: several reductions over one row) are all of this one form. The others call a kernel written by
-hand (``LibraryKernel``), multiply matrices (``ContractKernel``), convolve (``ConvKernel``) or leave native code for a
-moment (``HostStep``).
+hand (``LibraryKernel``), multiply matrices (``ContractKernel``), convolve (``ConvKernel``), attend
+(``AttentionKernel``) or leave native code for a moment (``HostStep``).
 """
 
 from __future__ import annotations
@@ -226,6 +226,10 @@ class ContractKernel:
     why: str = ""
     kind: str = "Contract"
 
+    @property
+    def operands(self) -> list[Access]:
+        return [self.a, self.b]
+
     def reads(self) -> list[Buffer]:
         return [self.a.buffer, self.b.buffer, *self.epilogue.reads()]
 
@@ -257,8 +261,43 @@ class ConvKernel:
     why: str = ""
     kind: str = "Conv"
 
+    @property
+    def operands(self) -> list[Access]:
+        return [self.a, self.b]
+
     def reads(self) -> list[Buffer]:
         return [self.a.buffer, self.b.buffer, *self.epilogue.reads()]
+
+    def writes(self) -> list[Buffer]:
+        return self.epilogue.writes()
+
+
+@dataclass(eq=False)
+class AttentionKernel:
+    """softmax(q k^T * scale + mask) v, or the gradients of it in q, k and v, then a body per element.
+
+    ``operands`` walk q, k, v, backward also the result's gradient, then perhaps the mask, along their own axes.
+    The epilogue is a LoopKernel over the op's result, whose value 0 is that.
+    """
+
+    shapes: list[Shape]
+    operands: list[Access]
+    backward: bool
+    dtype: DType
+    epilogue: LoopKernel
+    scale: float
+    causal: bool
+    nodes: list[Node] = field(default_factory=list)
+    why: str = ""
+    kind: str = "Attention"
+
+    @property
+    def own(self) -> int:
+        """How many operands there are without a mask."""
+        return 4 if self.backward else 3
+
+    def reads(self) -> list[Buffer]:
+        return [*(access.buffer for access in self.operands), *self.epilogue.reads()]
 
     def writes(self) -> list[Buffer]:
         return self.epilogue.writes()
@@ -300,7 +339,7 @@ class HostStep:
         return []
 
 
-Kernel = LoopKernel | ContractKernel | ConvKernel | LibraryKernel | HostStep
+Kernel = LoopKernel | ContractKernel | ConvKernel | AttentionKernel | LibraryKernel | HostStep
 
 
 @dataclass(eq=False)

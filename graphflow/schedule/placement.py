@@ -329,7 +329,7 @@ class Placement:
             return False  # a check that comes later may still fail the run, which then changes no variable
         if group.number not in self.read_at[own]:
             return True
-        if group.contract is not None and own in (group.contract.a.buffer, group.contract.b.buffer):
+        if group.contract is not None and own in (access.buffer for access in group.contract.operands):
             return False
         target = walk_of(Located(own, View.contiguous(own.shape)), fused.axes, len(group.kernel.shape))
         mine = [v for v in group.kernel.body if isinstance(v, (Load, Indirect)) and v.access.buffer is own]
