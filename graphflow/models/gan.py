@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from graphflow import nn
+from graphflow.autograd import grad
 from graphflow.nn import functional as F
 from graphflow.ops import random
 from graphflow.ops.creation import ones_like, zeros_like
+from graphflow.ops.elementwise import square
 from graphflow.tensor import Tensor
 
 
@@ -41,10 +43,18 @@ class GAN(nn.Module):
         """So many new points."""
         return self.generator(random.normal((count, self.latent)))
 
-    def discriminator_loss(self, real: Any) -> Tensor:
-        """How badly real points and as many generated ones are told apart; moves the discriminator only."""
+    def discriminator_loss(self, real: Any, penalty: float = 0.0) -> Tensor:
+        """How badly real points and as many generated ones are told apart; moves the discriminator only.
+
+        ``penalty`` holds its slopes at real points down, which keeps the game from going round in circles (R1:
+        Mescheder et al. 2018).
+        """
         fake = self(real.shape[0]).detach()
-        return _against(self.discriminator(real), True) + _against(self.discriminator(fake), False)
+        loss = _against(self.discriminator(real), True) + _against(self.discriminator(fake), False)
+        if penalty:
+            slopes = grad(lambda x: self.discriminator(x).sum())(real)
+            loss = loss + 0.5 * penalty * square(slopes).sum(1).mean()
+        return loss
 
     def generator_loss(self, count: Any) -> Tensor:
         """How badly generated points pass for real ones (the non-saturating loss)."""
