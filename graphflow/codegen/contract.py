@@ -13,8 +13,9 @@ from typing import Any
 
 from graphflow.codegen.loops import Arguments, LoopPlan, Work
 from graphflow.core.dims import Dim, Size, evaluate, product
-from graphflow.schedule.kernels import ContractKernel, Product
+from graphflow.schedule.kernels import Access, ContractKernel, Load, Product
 
+CACHE_LINE = 64
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -113,6 +114,32 @@ def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> 
             point.values[i] = values
         emitter.store_all(plan.kernel.epilogue.stores, point)
 
+    emitter.hoist()
+    touched = _rows_touched(plan)
+
+    def ahead(sb: Any, row: Any, column: Any, columns: int, batch: Any) -> None:
+        coords = {**batch_coordinates(batch.ir), plan.m_axis: row.ir, plan.n_axis: column.ir}
+        for access, written in touched:
+            base, index, _ = emitter.address(access, Point(sb, coords, None, True))
+            name = access.buffer.dtype.name
+            start = sb.address(base, index, name)
+            for line in range(0, columns, max(1, CACHE_LINE // access.buffer.dtype.itemsize)):
+                sb.prefetch(sb.address(start, line, name), written)
+
     run_time = {name: emitter.size(size) for name, size in plan.sizes.items() if isinstance(size, Dim)}
-    gemm.emit(plan.gemm, builder, pointer("a"), pointer("b"), frame.begin, frame.end, frame.scratch, epilogue, run_time)
+    operands = (pointer("a"), pointer("b"), frame.begin, frame.end, frame.scratch)
+    gemm.emit(plan.gemm, builder, *operands, epilogue, run_time, ahead if touched else None)
     builder.ret_void()
+
+
+def _rows_touched(plan: ContractPlan) -> list[tuple[Access, bool]]:
+    """What the epilogue reads or writes along rows of the result, each buffer once, and whether it is written."""
+    kernel = plan.kernel.epilogue
+    accesses = [(s.access, True) for s in kernel.stores]
+    accesses += [(v.access, False) for v in kernel.body if isinstance(v, Load)]
+    found: dict[Any, tuple[Access, bool]] = {}
+    for access, written in accesses:
+        strides = plan.epilogue.strides[id(access)]
+        if strides[plan.n_axis] == 1 and strides[plan.m_axis] != 0:
+            found.setdefault(access.buffer, (access, written))
+    return list(found.values())

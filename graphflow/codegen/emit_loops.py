@@ -56,6 +56,7 @@ class LoopEmitter:
         self.scalar_builder = ScalarBuilder(self.builder, target, 1)
         self.accumulators: dict[int, Any] = {}
         self.rows: dict[int, Value] = {}
+        self.invariants: dict[int, Value] = {}
 
     # -- the nest ---------------------------------------------------------------------------------------------------
     def emit(self) -> None:
@@ -65,8 +66,28 @@ class LoopEmitter:
         start = b.mul(frame.begin, grain)
         stop = b.mul(frame.end, grain)
         stop = b.select(b.icmp_signed("<", stop, units), stop, units)
+        self.hoist()
         frame.loop(start, stop, 1, self._unit)
         b.ret_void()
+
+    def hoist(self) -> None:
+        """Compute, outside of all loops, what is the same everywhere.
+
+        LLVM would not: for all it knows, a store to any buffer may change a scalar in another one.
+        """
+        written = {store.access.buffer for store in self.kernel.stores}
+        point = Point(self.scalar_builder, {}, None, False)
+        for i, value in enumerate(self.kernel.body):
+            if isinstance(value, Load):
+                same = not any(self.plan.strides[id(value.access)]) and value.access.buffer not in written
+            elif isinstance(value, Compute):
+                known = [isinstance(self.kernel.body[a], Const) or a in self.invariants for a in value.args]
+                same = bool(known) and all(known) and not value.op.indexed
+            else:
+                same = isinstance(value, SizeValue)
+            if same:
+                self.invariants[i] = self.value(i, point)
+        self.rows = self.invariants
 
     def _unit(self, unit: Any) -> None:
         b, plan = self.builder, self.plan
@@ -114,13 +135,18 @@ class LoopEmitter:
     def _unit_row(self, coords: dict[int, Any], first: Any, last: Any) -> None:
         if self.plan.split is not None and self.plan.split[0] == self.plan.vector:
             first, last = self._block_bounds(last)
-        row = Point(self.scalar_builder, coords, None, False)
+        row = self._row(self.scalar_builder, coords, None)
         self._passes(row, lambda body: self._reduced_loops(dict(coords), self.plan.inner, first, last, body))
+
+    def _row(self, sb: ScalarBuilder, coords: dict[int, Any], mask: Value | None) -> Point:
+        point = Point(sb, coords, mask, sb is self.vector_builder)
+        point.values.update(self.invariants)
+        return point
 
     def _unit_column(self, coords: dict[int, Any], first: Any, last: Any) -> None:
         def column(v: Any, mask: Value | None) -> None:
             here: dict[Any, Any] = {**coords, self.plan.vector: v}
-            row = Point(self.vector_builder, here, mask, True)  # type: ignore[arg-type]
+            row = self._row(self.vector_builder, here, mask)
 
             def walk(body: Callable[[Point], None]) -> None:
                 def at(inner: dict[int, Any]) -> None:
@@ -345,7 +371,7 @@ class LoopEmitter:
             return i64(size)
         return self.frame.argument(self.plan.arguments.sizes.index(size))
 
-    def _address(self, access: Access, point: Point) -> tuple[Any, Any, Size]:
+    def address(self, access: Access, point: Point) -> tuple[Any, Any, Size]:
         """The pointer, the index of the first lane's element, and the stride along the vector axis."""
         b = self.builder
         pointer = self.frame.pointers[self.plan.arguments.buffers.index(access.buffer)]
@@ -361,7 +387,7 @@ class LoopEmitter:
         return pointer, index, step
 
     def _load(self, access: Access, dtype: DType, point: Point) -> Value:
-        pointer, index, step = self._address(access, point)
+        pointer, index, step = self.address(access, point)
         sb = point.sb
         if step == 0:
             one = self.scalar_builder.load_element(pointer, index, dtype.name)
@@ -385,7 +411,7 @@ class LoopEmitter:
             status = self._status()
             b.store(b.add(self.size(value.node, always=True), i64(1)), status)
         place = isb.select(bad, isb.const(0, "int64"), place)
-        pointer, index, step = self._address(value.access, point)
+        pointer, index, step = self.address(value.access, point)
         place = place * isb.value(self.size(value.stride), "int64")
         if isb is not sb or sb.lanes == 1:
             index = b.add(index, place.ir)
@@ -419,7 +445,7 @@ class LoopEmitter:
     def _store(self, store: Any, point: Point) -> None:
         value = self.value(store.value, point)
         sb = point.sb
-        pointer, index, step = self._address(store.access, point)
+        pointer, index, step = self.address(store.access, point)
         if self.plan.split is not None and not self._is_full(store.access):
             index = self.builder.add(index, self.unit)  # partial results: one for each block
         name = store.dtype.name

@@ -25,6 +25,11 @@ Epilogue = Callable[[ScalarBuilder, Value, Value, Value, "Value | None", Value],
 `values` are the sums of one row from `column` on, as many as `b` has lanes (one or a vector); only the lanes of `mask`
 exist, where there is one. `row`, `column` and `batch` are single int64 values.
 """
+Ahead = Callable[[ScalarBuilder, Value, Value, int, Value], None]
+"""``ahead(b, row, column, columns, batch)``: asks for what the epilogue will touch of `columns` columns of a row, while
+there is still time."""
+LONG_K = 64
+"""From this k on a tile takes longer than memory does to answer."""
 
 
 def emit(
@@ -37,6 +42,7 @@ def emit(
     scratch: Any,
     epilogue: Epilogue,
     run_time: Mapping[str, Any] | None = None,
+    ahead: Ahead | None = None,
 ) -> None:
     """Emit chunks `begin` to `end` (LLVM i64) of the products at the builder's position.
 
@@ -47,16 +53,23 @@ def emit(
     missing = [name for name in gemm.run_time if name not in values]
     if missing:
         raise ValueError(f"run-time numbers expected for {', '.join(gemm.run_time)}; missing {', '.join(missing)}")
-    _Nest(gemm, builder, scratch, epilogue, values).chunks(a, b, begin, end)
+    _Nest(gemm, builder, scratch, epilogue, ahead, values).chunks(a, b, begin, end)
 
 
 class _Nest:
     """The function under construction: sizes, strides, and where packed operands lie in the scratch memory."""
 
     def __init__(
-        self, gemm: Gemm, builder: ir.IRBuilder, scratch: Any, epilogue: Epilogue, values: Mapping[str, Any]
+        self,
+        gemm: Gemm,
+        builder: ir.IRBuilder,
+        scratch: Any,
+        epilogue: Epilogue,
+        ahead: Ahead | None,
+        values: Mapping[str, Any],
     ) -> None:
         self.gemm, self.builder, self.epilogue = gemm, builder, epilogue
+        self.ahead = ahead if gemm.k is None or gemm.k >= LONG_K else None
         self.s = ScalarBuilder(builder, gemm.target, 1)
         self.v = ScalarBuilder(builder, gemm.target, gemm.lanes)
         self.ints = Integers(self.s)
@@ -155,6 +168,10 @@ class _Nest:
         with self.tiles(self.columns, self.width) as (j, columns):
             b, b_row = self.columns_at(j, columns, direct)
             with self.tiles(self.rows, self.height) as (i, rows):
+                if self.ahead is not None:
+                    with loop(self.s, 0, rows) as r:
+                        row, column = self.first_row + i + r, self.first_column + j
+                        self.ahead(self.s, row, column, self.width, self.batch)
                 self.multiply(i, rows, b, b_row, columns)
                 self.finish(i, rows, j, columns)
 

@@ -80,9 +80,9 @@ class Memory(Emitter):
         address = self.address(pointer, index, dtype)
         self.builder.store(self.store_convert(x, dtype), address, align=types.ITEMSIZE[dtype])
 
-    def prefetch(self, address: Any) -> None:
-        """Ask for the cache line at `address`, which need not exist."""
-        kind = ir.Constant(I32, 0)  # for reading
+    def prefetch(self, address: Any, write: bool = False) -> None:
+        """Ask for the cache line at `address`, which need not exist; with `write`, to change it."""
+        kind = ir.Constant(I32, int(write))
         self.intrinsic("llvm.prefetch.p0", ir.VoidType(), address, kind, ir.Constant(I32, 3), ir.Constant(I32, 1))
 
     # -- gathered --------------------------------------------------------------------------------------------------
