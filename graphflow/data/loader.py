@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphflow.core.dispatch import init_scope
 from graphflow.core.errors import StateError
 from graphflow.data.dataset import IterableDataset
 from graphflow.data.fetch import Fetcher
-from graphflow.data.pool import WorkerPool, start_context
 from graphflow.data.randomness import EpochKey
 from graphflow.data.sampler import BatchSampler, RandomSampler, Seed, SequentialSampler, as_generator
 from graphflow.ops.random import Generator as RandomGenerator
+
+if TYPE_CHECKING:
+    from graphflow.data.pool import WorkerPool
 
 _PREFETCH = 2
 
@@ -69,6 +71,8 @@ class DataLoader:
         _check_order(self._is_stream, batch_size, bool(shuffle), sampler, batch_sampler, drop_last)
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         if multiprocessing_context is not None:
+            from graphflow.data.pool import start_context
+
             start_context(multiprocessing_context)  # a wrong name is noticed here
         if sampler is None and not self._is_stream:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
@@ -152,6 +156,8 @@ class DataLoader:
         if not self.num_workers:
             yield None
             return
+        from graphflow.data.pool import WorkerPool  # here: multiprocessing takes a while to import
+
         pool = self._pool
         if pool is None or not pool.is_open:
             pool = WorkerPool(

@@ -8,15 +8,16 @@ import random
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from graphflow.data.fetch import Fetcher
 from graphflow.data.randomness import EpochKey
-from graphflow.data.transport import send
 from graphflow.ops.random import default_generator
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 
 class Task(NamedTuple):
@@ -76,6 +77,8 @@ class Job(NamedTuple):
 
 def run(job: Job, connection: Connection, inherited: Sequence[Connection]) -> None:
     """The life of a worker process."""
+    from graphflow.data.transport import send
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which then ends its workers
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
