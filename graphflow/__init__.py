@@ -50,7 +50,20 @@ globals().update(_FUNCTIONS)
 bool = bool_
 
 # Parts that are imported when first used: `import graphflow` stays nearly as quick as `import numpy`.
-_MODULES = ("data", "datasets", "io", "metrics", "models", "nn", "optim", "passes", "testing", "train", "viz")
+_MODULES = (
+    "data",
+    "datasets",
+    "io",
+    "keras",
+    "metrics",
+    "models",
+    "nn",
+    "optim",
+    "passes",
+    "testing",
+    "train",
+    "viz",
+)
 # Public names that live in such parts.
 _PLACES = {
     "Graph": "graphflow.ir.graph",

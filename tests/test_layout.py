@@ -28,10 +28,10 @@ LEVELS: list[tuple[str, ...]] = [
     ("graphflow.data", "graphflow.datasets"),
     ("graphflow.models",),
     ("graphflow.metrics",),
-    ("graphflow.keras",),
     ("graphflow.io",),
     ("graphflow.train",),
     ("graphflow.viz",),
+    ("graphflow.keras",),
     ("graphflow.testing",),
     ("graphflow",),  # the public surface, __init__.py
     ("graphflow.cli", "graphflow.__main__"),

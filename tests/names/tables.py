@@ -1,7 +1,7 @@
 """Lists of other frameworks' names, what they are here, and tables of them.
 
-Each ``FRAMEWORK.txt`` beside this file has a name a line: ``keras.layers.Dense = gf.keras.layers.Dense``, or
-``keras.ops.slogdet - why GraphFlow has none``. A remark may follow the name here: ``= gf.trace; a graph, not a function``.
+Each ``FRAMEWORK.txt`` here has a name a line: ``keras.layers.Dense = gf.keras.layers.Dense``, or
+``keras.ops.slogdet - why GraphFlow has none``. A remark may follow: ``= gf.trace; a graph, not a function``.
 ``# words`` heads a section. Run this file to write the tables to ``docs/names/``.
 """
 
