@@ -29,7 +29,7 @@ from graphflow.data.sampler import (
 )
 from graphflow.data.worker import get_worker_info
 
-_MODULES = ("transforms",)  # loaded when first used, for a quicker import
+_MODULES = ("tables", "text", "transforms")  # loaded when first used, for a quicker import
 
 __all__ = [
     "BatchSampler",
