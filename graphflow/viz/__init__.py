@@ -7,10 +7,22 @@
 
 from __future__ import annotations
 
+from graphflow.viz.attribution import integrated_gradients, saliency
 from graphflow.viz.page import html
 from graphflow.viz.plots import plot_confusion, plot_history, plot_images
 from graphflow.viz.progress import Progress
 from graphflow.viz.summary import Summary, summary
 from graphflow.viz.tensorboard import SummaryWriter
 
-__all__ = ["Progress", "Summary", "SummaryWriter", "html", "plot_confusion", "plot_history", "plot_images", "summary"]
+__all__ = [
+    "Progress",
+    "Summary",
+    "SummaryWriter",
+    "html",
+    "integrated_gradients",
+    "plot_confusion",
+    "plot_history",
+    "plot_images",
+    "saliency",
+    "summary",
+]

@@ -44,6 +44,11 @@ def test_s3_mlp_as_a_module(example: Any, capsys: Any) -> None:
     check_times(capsys.readouterr().out)
 
 
+def test_s4_lenet(example: Any, capsys: Any) -> None:
+    assert example("s4_lenet").main(["--epochs", "2"]) > 0.7
+    check_times(capsys.readouterr().out)
+
+
 def test_s10_autoencoder(example: Any, capsys: Any, tmp_path: Path) -> None:
     assert example("s10_autoencoder").main(["--epochs", "5", "--out", str(tmp_path)]) > 0.3
     check_times(capsys.readouterr().out)

@@ -186,6 +186,28 @@ def test_grids_of_images() -> None:
         gf.viz.plot_images(np.zeros((3, 64)))
 
 
+# -- attribution -------------------------------------------------------------------------------------------------------
+def test_integrated_gradients_add_up_and_saliency_is_the_gradient() -> None:
+    gf.random.seed(1)
+    model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+    x = gf.random.normal((4, 6))
+    parts = gf.viz.integrated_gradients(model, x, [0, 1, 2, 0], steps=100)
+    gained = (model(x) - model(gf.zeros_like(x))).numpy()[range(4), [0, 1, 2, 0]]
+    np.testing.assert_allclose(parts.sum(1).numpy(), gained, atol=1e-3)
+    best = model(x).argmax(1).numpy()
+    slopes = gf.viz.saliency(model, x).numpy()
+    eps = 1e-2
+    for row in range(4):
+        bumped = x.numpy().copy()
+        bumped[row, 2] += eps
+        change = (model(gf.tensor(bumped)) - model(x)).numpy()[row, best[row]] / eps
+        assert slopes[row, 2] == pytest.approx(change, abs=2e-2)
+    compiled = gf.compile(lambda v: gf.viz.saliency(model, v))
+    np.testing.assert_allclose(compiled(x).numpy(), slopes, rtol=1e-4, atol=1e-6)
+    with pytest.raises(gf.errors.ShapeError, match="scores"):
+        gf.viz.saliency(lambda v: v.reshape((4, 3, 2)), x)
+
+
 # -- TensorBoard -------------------------------------------------------------------------------------------------------
 def events(folder: Path) -> list[Any]:
     import struct
