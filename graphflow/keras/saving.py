@@ -8,7 +8,7 @@ from typing import Any
 
 from graphflow.core.errors import FileFormatError, StateError
 from graphflow.io.files import load, save
-from graphflow.keras import config
+from graphflow.keras import config, optimizers
 
 _KIND = "keras model"
 
@@ -39,9 +39,8 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, include_optimi
         _check(arguments, f"{model.name}'s compile")
         state["compile"] = arguments
         if include_optimizer:
-            settings = config.serialize(model.optimizer) if isinstance(model.optimizer, config.Configurable) else None
-            if settings is not None:
-                _check(settings, "the optimizer")
+            settings = optimizers.serialize(model.optimizer)
+            _check(settings, "the optimizer")
             paths = {id(v): path for path, v in model._persistent()}
             order = [paths[id(p)] for group in model.optimizer.param_groups for p in group["params"] if id(p) in paths]
             state["optimizer"] = {"config": settings, "order": order, "state": model.optimizer.state_dict()}
@@ -83,14 +82,14 @@ def _shapes(data: Any) -> Any:
 def _compile(model: Any, state: Mapping[str, Any]) -> None:
     arguments = config.from_data(state["compile"])
     kept = state.get("optimizer") or {}
-    if kept.get("config") is None:
+    if not kept:
         model.compile(**arguments)
         return
-    optimizer = config.deserialize(kept["config"])
+    optimizer = optimizers.deserialize(kept["config"])
     model.compile(optimizer, **arguments)
     if kept["order"]:
         by_path = dict(model._persistent())
-        optimizer.build([by_path[path] for path in kept["order"]])
+        optimizer.param_groups[0]["params"].extend(by_path[path] for path in kept["order"])
         optimizer.load_state_dict(kept["state"])
 
 

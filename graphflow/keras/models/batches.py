@@ -66,7 +66,7 @@ class Arrays:
         if isinstance(y, (list, tuple)) and not _is_arrays(y):
             y = as_array(y)
         leaves, self.tree = flatten((x, y, sample_weight))
-        self.present = [leaf is not None for leaf in leaves]
+        self.present = tuple(leaf is not None for leaf in leaves)
         self.arrays = [as_array(leaf) for leaf in leaves if leaf is not None]
         sizes = {len(a) if a.ndim else 0 for a in self.arrays}
         if len(sizes) != 1:
@@ -90,15 +90,18 @@ class Arrays:
         supply = iter(arrays)
         return unflatten(self.tree, [next(supply) if there else None for there in self.present])  # type: ignore[no-any-return]
 
-    def __iter__(self) -> Iterator[Batch]:
+    def pieces(self) -> Iterator[list[Any]]:
+        """The arrays of each batch, side by side."""
         order = permutation(self.samples, default_generator) if self.shuffle else None
         for start in range(0, self.samples, self.batch_size):
             if order is None:
-                rows: Any = slice(start, start + self.batch_size)
-                yield self.nested(a[rows] for a in self.arrays)
+                yield [a[start : start + self.batch_size] for a in self.arrays]
             else:
                 rows = order[start : start + self.batch_size]
-                yield self.nested(np.take(a, rows, axis=0) for a in self.arrays)
+                yield [a.take(rows, axis=0) for a in self.arrays]
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.nested, self.pieces())
 
     def split(self, share: float) -> tuple[Arrays, Arrays]:
         """The first samples, and the last ``share`` of them."""

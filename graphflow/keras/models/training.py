@@ -181,15 +181,19 @@ class Trainer:
 
     # -- programs ------------------------------------------------------------------------------------------------------
     def _run(self, kind: str, batch: Any) -> Any:
-        """One step of a kind on a batch: compiled, once for each nesting of the data."""
+        """One step of a kind on a batch."""
         leaves, tree = flatten(batch)
-        present = tuple(leaf is not None for leaf in leaves)
+        program = self._program(kind, tree, tuple(leaf is not None for leaf in leaves))
+        return program(*(leaf for leaf in leaves if leaf is not None))
+
+    def _program(self, kind: str, tree: Any, present: tuple[bool, ...]) -> Callable[..., Any]:
+        """The step for a nesting of the data, as a function of its arrays: compiled, once for each."""
         key = (kind, tree, present)
         programs: dict[Any, Any] = self._programs
         if key not in programs:
             step = self._step_function(kind, tree, present)
             programs[key] = step if self.run_eagerly else compile_function(step)
-        return programs[key](*(leaf for leaf in leaves if leaf is not None))
+        return programs[key]  # type: ignore[no-any-return]
 
     def _step_function(self, kind: str, tree: Any, present: tuple[bool, ...]) -> Callable[..., Any]:
         own = getattr(self, f"{kind}_step")
@@ -279,12 +283,14 @@ class Trainer:
         listed.on_part_begin(kind)
         found: Any = None
         steps = 0
-        for batch in data:
+        # The arrays of one nesting go straight into one program.
+        program = self._program(kind, data.tree, data.present) if isinstance(data, Arrays) else None
+        for batch in data.pieces() if isinstance(data, Arrays) else data:
             if class_weight is not None:
                 x, y, weight = batch
                 batch = (x, y, weights_of_classes(class_weight, y, weight))
             listed.on_batch_begin(kind, steps)
-            found = self._run(kind, batch)
+            found = self._run(kind, batch) if program is None else program(*batch)
             listed.on_batch_end(kind, steps, self._logs if found is None else partial(_plain_logs, found))
             steps += 1
             if self.stop_training:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+from graphflow import optim as engines
 from graphflow.keras import config
 from graphflow.keras.optimizers import schedules
 from graphflow.keras.optimizers.algorithms import (
@@ -39,9 +41,17 @@ def get(identifier: Any) -> Any:
 
 def serialize(optimizer: Any) -> Any:
     """An optimizer's settings as data."""
-    return config.serialize(optimizer)
+    if isinstance(optimizer, config.Configurable):
+        return config.serialize(optimizer)
+    takes = inspect.signature(type(optimizer).__init__).parameters
+    settings = {name: config.to_data(v) for name, v in optimizer.defaults.items() if name in takes}
+    return {"class_name": f"optim.{type(optimizer).__name__}", "config": settings}
 
 
 def deserialize(data: Any, custom_objects: Any = None) -> Any:
     """An optimizer from its settings."""
+    family, _, name = data["class_name"].partition(".")
+    own = getattr(engines, name, None) if family == "optim" else None
+    if isinstance(own, type) and issubclass(own, _Engine):  # one of gf.optim
+        return own(**config.from_data(data["config"]))
     return config.deserialize(data, custom_objects)
