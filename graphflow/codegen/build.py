@@ -109,7 +109,7 @@ def _contract(kernel: ContractKernel) -> Instruction:
 
         emit_contract(plan, module, symbol, host())
 
-    unit = Unit(plan.key, emit, _name(kernel), family=plan.family)
+    unit = Unit(plan.key, emit, _name(kernel), tuned=True)
     return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)
 
 
@@ -121,7 +121,7 @@ def _conv(kernel: ConvKernel) -> Instruction:
 
         emit_conv(plan, module, symbol, host())
 
-    unit = Unit(plan.key, emit, _name(kernel), family=plan.family)
+    unit = Unit(plan.key, emit, _name(kernel), family=plan.family, tuned=True)
     return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)
 
 

@@ -1,7 +1,7 @@
 """The disk cache of compiled kernels: object files, found by the content of the kernels in them.
 
     <root>/index/<kernel>     the name of the object file that holds this kernel
-    <root>/objects/<object>   checksum, names of the kernels, object code
+    <root>/objects/<object>   names of the kernels, symbols that they call in other objects, object code
 
 A kernel's name hashes its content, the CPU it was compiled for and the versions of the compilers, so an entry is
 never out of date, only unused. Files are written aside and renamed into place, and every read is checked: several
@@ -19,9 +19,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
-FORMAT = b"graphflow kernels 1"
+FORMAT = b"graphflow kernels 2"
 _DEFAULT_MEGABYTES = 512
 _ABANDONED_SECONDS = 3600
 _versions: bytes | None = None
@@ -72,6 +72,14 @@ def _generators() -> bytes:
     return digest(*sorted(state)).encode()
 
 
+class Found(NamedTuple):
+    """Object code from the cache: which of the wanted kernels it holds, and the symbols that it calls elsewhere."""
+
+    code: bytes
+    kernels: list[str]
+    imports: list[str]
+
+
 class DiskCache:
     """Compiled kernels in the folder `root`, at most `limit` bytes of them; the least recently used go first."""
 
@@ -82,8 +90,8 @@ class DiskCache:
         self._objects = os.path.join(root, "objects")
         self._warned = False
 
-    def find(self, kernels: Iterable[str]) -> list[tuple[bytes, list[str]]]:
-        """Object code and, for each, those of the wanted `kernels` that it holds; absent kernels are in none."""
+    def find(self, kernels: Iterable[str]) -> list[Found]:
+        """The objects that hold the wanted `kernels`; absent kernels are in none."""
         holders: dict[str, list[str]] = {}
         for kernel in kernels:
             entry = _read(os.path.join(self._index, kernel))
@@ -91,29 +99,29 @@ class DiskCache:
                 holders.setdefault(entry.decode("ascii", "replace"), []).append(kernel)
         found = []
         for name, wanted in holders.items():
-            code, held = self._load(name)
+            code, held, imports = self._load(name)
             present = [kernel for kernel in wanted if kernel in held]
             if present:
-                found.append((code, present))
+                found.append(Found(code, present, imports))
         return found
 
-    def _load(self, name: str) -> tuple[bytes, set[str]]:
-        """An object file's code and kernels; nothing of both if the file is absent or not what was written."""
+    def _load(self, name: str) -> tuple[bytes, list[str], list[str]]:
+        """An object's code, kernels and imports; nothing of them if the file is absent or not what was written."""
         path = os.path.join(self._objects, name)
         data = _read(path) if name.isalnum() else None  # a foreign index entry may hold anything
         head, _, body = (data or b"").partition(b"\n")
         if head != FORMAT or digest(body) != name:
-            return b"", set()
+            return b"", [], []
         with suppress(OSError):
             os.utime(path)  # recently used
-        kernels, _, code = body.partition(b"\n")
-        return code, set(kernels.decode("ascii").split())
+        kernels, imports, code = body.split(b"\n", 2)
+        return code, kernels.decode("ascii").split(), imports.decode("ascii").split()
 
-    def store(self, code: bytes, kernels: Sequence[str]) -> None:
-        """Keep an object file that holds `kernels`. Never raises for a folder that cannot be written: warns once."""
+    def store(self, code: bytes, kernels: Sequence[str], imports: Iterable[str] = ()) -> None:
+        """Keep an object that holds `kernels`. Never raises for a folder that cannot be written: warns once."""
         if len(code) > self.limit:
             return
-        body = " ".join(kernels).encode("ascii") + b"\n" + code
+        body = f"{' '.join(kernels)}\n{' '.join(imports)}\n".encode("ascii") + code
         name = digest(body)
         try:
             os.makedirs(self._index, exist_ok=True)

@@ -56,17 +56,10 @@ class ContractPlan:
         b = Layout(self.kernel.b.buffer.dtype.name, known["b_row"], known["b_col"])
         return Gemm(host(), known["m"], known["n"], known["k"], a, b)
 
-    @property
-    def family(self) -> str:
-        """What the inner functions of the product (tiles, packing) depend on: products of one family share them."""
-        g = self.gemm
-        in_place = (g.a.row, g.a.col, g.m) if g.a_direct else None
-        return f"gemm {g.dtype} {g.tile.vectors} {in_place} {g.b_prefetch} {g.m == 1} {g.n == 1}"
-
     def work(self, sizes: Mapping[str, int]) -> Work:
         batch = evaluate(product(self.kernel.batch), sizes)
         plan = self.gemm.plan(batch, *(evaluate(self.sizes[name], sizes) for name in "mnk"))
-        return Work(plan.nchunks, [], plan.scratch_bytes)
+        return Work(plan.nchunks, [] if self.gemm.is_known else list(plan.blocks), plan.scratch_bytes)
 
 
 def can_generate(kernel: ContractKernel) -> bool:
@@ -127,6 +120,9 @@ def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> 
                 sb.prefetch(sb.address(start, line, name), written)
 
     run_time = {name: emitter.size(size) for name, size in plan.sizes.items() if isinstance(size, Dim)}
+    if not plan.gemm.is_known:
+        start = len(plan.arguments.sizes)
+        run_time |= {name: frame.argument(start + i) for i, name in enumerate(gemm.Blocks._fields)}
     operands = (pointer("a"), pointer("b"), frame.begin, frame.end, frame.scratch)
     gemm.emit(plan.gemm, builder, *operands, epilogue, run_time, ahead if touched else None)
     builder.ret_void()

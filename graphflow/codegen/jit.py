@@ -1,9 +1,8 @@
 """Compiling kernels: ``compile_units`` turns units into native addresses.
 
 A unit is a kernel and the hash of its content. Its address comes from the first of: this process's table, the disk
-cache, a compilation. All units that have to be compiled are compiled together: lowered by Numba in one function
-(`graphflow.codegen.numba_target`), then compiled by LLVM in as many threads as there are. A process that finds
-everything in the cache never imports Numba.
+cache, a compilation. Units that have to be compiled are emitted one after the other; LLVM compiles what is ready in
+other threads meanwhile (`graphflow.codegen.batch`). A process that finds everything in the cache never imports Numba.
 
 The kernel ABI is ``void kernel(i8** table, i64* args, i64 begin, i64 end, i8* scratch)``.
 """
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphflow.codegen import llvm
-from graphflow.codegen.cache import compiler_versions, digest, disk_cache
-from graphflow.codegen.host import Host, default_num_threads, host
+from graphflow.codegen.cache import Found, compiler_versions, digest, disk_cache
+from graphflow.codegen.host import Host, host
 from graphflow.core.errors import CompileError
 
 Emit = Callable[[Any, str], None]
-_SMALLEST_PART = 8_000
-"""Characters of LLVM assembly (some 20 ms of compiling) below which a thread of its own does not pay."""
+_PREFIX = "gf_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +32,7 @@ class Unit:
     """One kernel to compile: `key` is the hash of its content (hexadecimal), `name` what error messages call it.
 
     ``emit(module, symbol)`` defines the function `symbol`, with the kernel ABI, in an ``llvmlite.ir.Module`` that is
-    empty but for other units of its family.
+    empty but for other units of its family. What else it defines there is internal to that module.
     """
 
     key: str
@@ -41,8 +40,9 @@ class Unit:
     name: str = ""
     pyfunc: Callable[..., None] | None = None
     family: str = ""
-    """Units of one family are emitted into one module, so that they share internal functions of the same name; they
-    are tuned by hand, and LLVM leaves the order of their instructions alone."""
+    """Units of one family are emitted into one module, so that they share internal functions of the same name."""
+    tuned: bool = False
+    """Whether it is an emitter of graphflow_kernels that is at work: much for LLVM to do, and nothing for Numba."""
 
     @classmethod
     def python(cls, key: str, pyfunc: Callable[..., None], name: str = "") -> Unit:
@@ -55,7 +55,7 @@ class Unit:
     @property
     def symbol(self) -> str:
         """The name of the kernel's function in object code."""
-        return f"gf_{self.key}"
+        return _PREFIX + self.key
 
     def __str__(self) -> str:
         return self.name or self.symbol
@@ -78,137 +78,92 @@ def compile_units(units: Iterable[Unit]) -> dict[str, int]:
     if not wanted.keys() <= table.keys():
         with _lock:
             missing = [unit for key, unit in wanted.items() if key not in table]
-            table.update(_from_disk(missing, machine))
+            _load_from_disk([unit.key for unit in missing], machine, table)
             missing = [unit for unit in missing if unit.key not in table]
             if missing:
-                with _no_garbage_collection():
-                    table.update(_compile(missing, machine))
+                with _in_a_hurry():
+                    _compile(missing, machine, table)
     return {key: table[key] for key in wanted}
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Numba's import and its IR make many objects that stay: looking for garbage among them is a tenth of the time."""
-    enabled = gc.isenabled()
+def _in_a_hurry() -> Iterator[None]:
+    """What the interpreter does meanwhile suits the compiler.
+
+    Numba's import and its IR make many objects that stay: looking for garbage among them is a tenth of the time.
+    LLVM's threads need the interpreter often and for a moment: it is handed over sooner than after the usual 5 ms.
+    """
+    enabled, interval = gc.isenabled(), sys.getswitchinterval()
     gc.disable()
+    sys.setswitchinterval(min(interval, 2e-4))
     try:
         yield
     finally:
+        sys.setswitchinterval(interval)
         if enabled:
             gc.enable()
 
 
-def _entry(unit: Unit, machine: Host) -> str:
-    """The unit's name in the disk cache."""
-    return digest(unit.key, *machine, compiler_versions())
+def _entry(key: str, machine: Host) -> str:
+    """A unit's name in the disk cache."""
+    return digest(key, *machine, compiler_versions())
 
 
-def _from_disk(units: Sequence[Unit], machine: Host) -> dict[str, int]:
+def _load_from_disk(keys: Sequence[str], machine: Host, table: dict[str, int]) -> None:
+    """Enter into `table` those of the units that the disk cache has, and the shared functions that they call."""
     cache = disk_cache()
-    if cache is None or not units:
-        return {}
-    entries = {_entry(unit, machine): unit for unit in units}
-    addresses = {}
-    for code, names in cache.find(entries):
-        held = [entries[name] for name in names]
+    if cache is None or not keys:
+        return
+    found: list[tuple[Found, list[str]]] = []
+    asked: set[str] = set()
+    while keys:
+        asked.update(keys)
+        entries = {_entry(key, machine): key for key in keys}
+        objects = cache.find(entries)
+        found += [(each, [entries[name] for name in each.kernels]) for each in objects]
+        imports = {symbol.removeprefix(_PREFIX) for each in objects for symbol in each.imports}
+        keys = [key for key in imports if key not in asked and key not in table]
+    for each, held in reversed(found):  # what is called before what calls it
         try:
-            addresses.update(_load(code, held))
-        except RuntimeError:
-            continue  # code of another kind of process: compiled anew, and written over
-    return addresses
+            _load(each.code, held, each.imports, table)
+        except (RuntimeError, KeyError):
+            continue  # code of another kind of process, or a part of it is gone: compiled anew, and written over
 
 
-def _load(code: bytes, units: Sequence[Unit]) -> dict[str, int]:
-    by_symbol = llvm.load(code, [unit.symbol for unit in units])
-    return {unit.key: by_symbol[unit.symbol] for unit in units}
+def _load(code: bytes, keys: Sequence[str], imports: Iterable[str], table: dict[str, int]) -> None:
+    """Link object code with the shared functions that it calls; KeyError for one that is not loaded."""
+    addresses = {symbol: table[symbol.removeprefix(_PREFIX)] for symbol in imports}
+    by_symbol = llvm.load(code, [_PREFIX + key for key in keys], addresses)
+    table.update({key: by_symbol[_PREFIX + key] for key in keys})
 
 
-def _compile(units: Sequence[Unit], machine: Host) -> dict[str, int]:
+def _compile(units: Sequence[Unit], machine: Host, table: dict[str, int]) -> None:
     """Compile units together; if that fails, one by one, so that the error names the one it is about."""
     global compiled
+    from graphflow.codegen.batch import Batch
+
+    def known(symbol: str) -> bool:
+        key = symbol.removeprefix(_PREFIX)
+        if key not in table:
+            _load_from_disk([key], machine, table)
+        return key in table
+
     try:
-        objects = _object_files(units, machine)
-        addresses = {}
-        for code, held in objects:
-            addresses.update(_load(code, held))
+        objects = Batch(machine, known).compile(units)
+        for code, symbols, imports in objects:
+            _load(code, [symbol.removeprefix(_PREFIX) for symbol in symbols], imports, table)
     except Exception as error:
         if len(units) > 1:
             for unit in units:
-                _compile([unit], machine)
+                _compile([unit], machine, table)
         if isinstance(error, CompileError):
             raise error.with_traceback(None) from error.__cause__  # without the compiler's own frames
         raise CompileError(f"kernel {units[0]} cannot be compiled: {error}") from error
     compiled += len(units)
     cache = disk_cache()
     if cache is not None:
-        for code, held in objects:
-            cache.store(code, [_entry(unit, machine) for unit in held])
-    return addresses
-
-
-def _object_files(units: Sequence[Unit], machine: Host) -> list[tuple[bytes, list[Unit]]]:
-    """Object code, in as many parts as there are threads for, and the units in each."""
-    parts = _split(_lower(units))
-    results: list[Any] = [None] * len(parts)
-
-    def work(index: int) -> None:
-        try:
-            results[index] = llvm.object_code(parts[index], machine)
-        except Exception as error:
-            results[index] = error
-
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(1, len(parts))]
-    for thread in threads:
-        thread.start()
-    work(0)
-    for thread in threads:
-        thread.join()
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-    held = [{symbol for module in part for symbol in module.symbols} for part in parts]
-    return [(code, [unit for unit in units if unit.symbol in names]) for code, names in zip(results, held)]
-
-
-def _lower(units: Sequence[Unit]) -> list[llvm.Assembly]:
-    """The LLVM assembly of the units, a family at a time."""
-    from graphflow.codegen import numba_target
-
-    families: dict[str, list[Unit]] = {}
-    modules = []
-    for unit in units:
-        if unit.pyfunc is not None:
-            modules.append(llvm.Assembly([unit.symbol], numba_target.lower_python(unit.symbol, unit.pyfunc)))
-        elif unit.emit is not None:
-            families.setdefault(unit.family or unit.symbol, []).append(unit)
-    if families:
-        emitters = [{u.symbol: _checked(u, u.emit) for u in family if u.emit} for family in families.values()]
-        for family, text in zip(families.values(), numba_target.lower_batch(emitters)):
-            modules.append(llvm.Assembly([u.symbol for u in family], [text], tuned=bool(family[0].family)))
-    return modules
-
-
-def _checked(unit: Unit, emit: Emit) -> Emit:
-    """The unit's emitter; what goes wrong in it is reported with the unit's name."""
-
-    def checked(module: Any, symbol: str) -> None:
-        try:
-            emit(module, symbol)
-        except Exception as error:
-            raise CompileError(f"kernel {unit} cannot be emitted: {type(error).__name__}: {error}") from error
-        if not getattr(module.globals.get(symbol), "blocks", None):
-            raise CompileError(f"kernel {unit}: its emitter did not define the function {symbol}")
-
-    return checked
-
-
-def _split(modules: Sequence[llvm.Assembly]) -> list[list[llvm.Assembly]]:
-    """Divide modules into parts of about equal size for the threads to compile."""
-    count = max(1, min(default_num_threads(), len(modules), sum(m.size for m in modules) // _SMALLEST_PART))
-    parts: list[list[llvm.Assembly]] = [[] for _ in range(count)]
-    for module in sorted(modules, key=lambda m: -m.size):
-        min(parts, key=lambda part: sum(m.size for m in part)).append(module)
-    return parts
+        for code, symbols, imports in objects:
+            cache.store(code, [_entry(symbol.removeprefix(_PREFIX), machine) for symbol in symbols], imports)
 
 
 def _forked() -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from graphflow.codegen.host import Host
+from graphflow.codegen.host import Host, process_host
 
 _FORBIDDEN = ("NRT_", "numba_", "Py", "_Py")
 _lock = threading.Lock()
@@ -32,46 +33,65 @@ def target_machine(host: Host) -> Any:
     return target.create_target_machine(cpu=host.cpu, features=host.features, opt=2, reloc="pic", codemodel="default")
 
 
+def empty_module(name: str) -> Any:
+    """A module for kernels, of this process's triple and data layout."""
+    from graphflow_kernels.cpu.shared import Module
+
+    module = Module(name)
+    module.triple, module.data_layout = _process_kind()
+    return module
+
+
+@cache
+def _process_kind() -> tuple[str, str]:
+    host = process_host()
+    return host.triple, str(target_machine(host).target_data)
+
+
 class Assembly(NamedTuple):
-    """Kernels as LLVM assembly: their symbols, and the modules that together define them."""
+    """Kernels as LLVM assembly: their symbols, and the modules that together define them.
+
+    `imports` are the symbols of shared functions that they call.
+    """
 
     symbols: Sequence[str]
     texts: Sequence[str]
-    tuned: bool = False  # emitted in the order that keeps the registers full, see _PASSES_FOR_TUNED
+    imports: Sequence[str] = ()
+    python: bool = False  # lowered by Numba from Python: everything is still to be optimised
 
     @property
     def size(self) -> int:
-        """Characters: a measure of the work to compile it."""
-        return sum(map(len, self.texts))
+        """Lines: a measure of the work to compile it."""
+        return sum(text.count("\n") for text in self.texts)
 
 
-def object_code(kernels: Sequence[Assembly], host: Host) -> bytes:
-    """Optimise and compile kernels together.
+def object_code(kernels: Sequence[Assembly], machine: Any) -> bytes:
+    """Optimise and compile kernels together, for a target machine that no other thread uses.
 
-    The symbols are external in the object code, all other functions internal to it. Raises RuntimeError where LLVM
-    rejects a module. May run in several threads at once: each call has an LLVM context of its own.
+    Raises RuntimeError where LLVM rejects a module. May run in several threads at once: each call has an LLVM context
+    of its own.
     """
     llvm = _initialize()
-    machine = target_machine(host)
     # Closed here and in this order: the garbage collector might free the context before its modules.
     with llvm.create_context() as context, llvm.parse_assembly("", context) as whole:
-        whole.triple = host.triple
+        whole.triple = machine.triple
         whole.data_layout = str(machine.target_data)
-        for tuned in (False, True):  # the standard pipeline must not see tuned kernels
-            mine = [k for k in kernels if k.tuned is tuned]
-            for kernel in mine:
-                with _linked(llvm, kernel, context) as module:
-                    if tuned:
-                        _optimise(llvm, machine, module, _PASSES_FOR_TUNED)
+        for kernel in kernels:
+            if not kernel.python:
+                whole.link_in(llvm.parse_assembly(kernel.texts[0], context))
+        whole.verify()
+        _optimise(llvm, machine, whole, _PASSES)
+        for kernel in kernels:
+            if kernel.python:
+                with _link_python(llvm, kernel, context) as module:
+                    _optimise(llvm, machine, module)
+                    check_calls(f.name for f in module.functions if f.is_declaration)
                     whole.link_in(module)
-            if mine and not tuned:
-                _optimise(llvm, machine, whole)
-        _check_calls(whole)
         return _emit(llvm, machine, whole)
 
 
-def _linked(llvm: Any, kernel: Assembly, context: Any) -> Any:
-    """One module of a kernel's parts; its symbols are external, all else internal."""
+def _link_python(llvm: Any, kernel: Assembly, context: Any) -> Any:
+    """One module of what Numba has lowered for one function; its symbols are external, all else internal."""
     module = llvm.parse_assembly(kernel.texts[0], context)
     for text in kernel.texts[1:]:
         with llvm.parse_assembly(text, context) as other:
@@ -80,35 +100,43 @@ def _linked(llvm: Any, kernel: Assembly, context: Any) -> Any:
                     function.linkage = "weak_odr"  # linked even if its caller comes later
             module.link_in(other)
     module.verify()
-    # Internal, so that helpers of the same name in two kernels do not meet.
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration:
             value.linkage = "external" if value.name in kernel.symbols else "internal"
     return module
 
 
-def _check_calls(module: Any) -> None:
-    """RuntimeError naming the functions that the module calls and nothing defines (the linker's error has no names).
+def check_calls(names: Iterable[str]) -> None:
+    """RuntimeError with those of the names of called functions that nothing defines (the linker's error has no names).
 
     Numba's and Python's own count as undefined: a process that loads the kernel from the cache may lack them.
     """
-    import ctypes
-
-    process = ctypes.CDLL(None) if os.name == "posix" else None
-    called = (f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm."))
-    unknown = [name for name in called if name.startswith(_FORBIDDEN) or (process and not hasattr(process, name))]
+    outside = [name for name in names if not name.startswith("llvm.")]
+    unknown = [name for name in outside if name.startswith(_FORBIDDEN) or not _is_in_process(name)]
     if unknown:
         raise RuntimeError(f"it calls {', '.join(unknown)}, which native kernels do not have")
 
 
-_PASSES_FOR_TUNED = ("sroa", "instruction_combine", "simplify_cfg")
-"""Matrix kernels run as fast after these as after O2, which takes three times as long to compile them."""
+@cache
+def _is_in_process(name: str) -> bool:
+    """Whether this process has a function of that name; where that cannot be told, the linker will say."""
+    import ctypes
+
+    return os.name != "posix" or hasattr(ctypes.CDLL(None), name)
+
+
+_PASSES = ("sroa", "instruction_combine", "simplify_cfg", "loop_rotate")
+"""For kernels that are emitted: they run as fast after these as after O2, which takes ten times as long.
+
+They are vectors already, nothing is computed twice, and the order of a matrix kernel's instructions, which keeps the
+registers full, is best left alone.
+"""
 
 
 def _optimise(llvm: Any, machine: Any, module: Any, passes: Sequence[str] = ()) -> None:
     """Run the named passes; without names LLVM's standard pipeline.
 
-    That is O2, not O3, without vectorisers: kernels are emitted as vectors, and library kernels gain nothing by them.
+    That is O2, not O3, without vectorisers: library kernels gain nothing by them.
     """
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = False
@@ -150,10 +178,11 @@ def _without_lock(name: str) -> Callable[..., Any]:
     return getattr(function, "_cfn", function)
 
 
-def load(code: bytes, symbols: Iterable[str]) -> dict[str, int]:
+def load(code: bytes, symbols: Iterable[str], imports: Mapping[str, int] | None = None) -> dict[str, int]:
     """Link object code into this process and return the addresses of `symbols`. It stays for the process's life.
 
-    Raises RuntimeError if the code is malformed, lacks a symbol, or calls a function that this process has not.
+    `imports` are the addresses of shared functions that it calls. Raises RuntimeError if the code is malformed, lacks
+    a symbol, or calls a function that this process has not.
     """
     global _linker, _loaded
     llvm = _initialize()
@@ -170,6 +199,8 @@ def load(code: bytes, symbols: Iterable[str]) -> dict[str, int]:
         names = list(symbols)
         for name in names:
             library.export_symbol(name)
+        for name, address in (imports or {}).items():
+            library.import_symbol(name, address)
         tracker = library.link(_linker, f"graphflow{_loaded}")
     addresses = {name: tracker[name] for name in names}
     tracker.detach()  # never unload: workers of the thread gang may sit in this code until the process ends

@@ -1,7 +1,7 @@
 """Numba as the JIT: a target of Numba's own kind for kernels that are emitted as LLVM IR.
 
 A batch of kernels is one compilation of the function ``program`` below, whose only call is the intrinsic
-``emit_batch``: while Numba lowers it, every kernel is emitted into a module of Numba's library for that function.
+``emit_batch``: while Numba lowers it, every kernel is emitted into a module that Numba's context makes for it.
 What this target leaves out of Numba's CPU target is what such kernels never use and what costs time: the library of
 NumPy functions (0.2 s at first use), the reference-counting run time, wrappers for calls from Python, and a second
 optimisation. ``lower_python`` is for kernels written in Python: those need the full target.
@@ -11,7 +11,7 @@ Importing this module imports Numba: only a process that compiles does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -35,15 +35,16 @@ from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 from numba.extending import intrinsic
 
 from graphflow.codegen.host import process_host
-from graphflow.codegen.llvm import target_machine
+from graphflow.codegen.llvm import empty_module, target_machine
+from graphflow_kernels.cpu.shared import Module
 
 TARGET = "graphflow"
 MAY_RAISE = "raise_in_a_native_kernel"
-Emit = Callable[[ir.Module, str], None]
+Batch = Callable[[Callable[[str], Module]], None]
+"""Emits kernels into modules that the function it is given makes."""
 
-_batch: list[Mapping[str, Emit]] = []
-_texts: list[str] = []
-# What is being lowered and what came of it. Numba's compiler lock guards both.
+_batches: list[Batch] = []
+# What is being lowered; Numba's compiler lock guards it.
 
 
 class TextLibrary(codegen.CodeLibrary):
@@ -84,23 +85,17 @@ class TextCodegen(codegen.Codegen):
     _library_class = TextLibrary
 
     def __init__(self) -> None:
-        host = process_host()
-        self._triple = host.triple
-        self._machine = target_machine(host)
+        self._machine = target_machine(process_host())
         self._target_data = self._machine.target_data
-        self._data_layout = str(self._target_data)
 
-    def _create_empty_module(self, name: str) -> ir.Module:
-        module = ir.Module(name)
-        module.triple = self._triple
-        module.data_layout = self._data_layout
-        return module
+    def _create_empty_module(self, name: str) -> Module:
+        return empty_module(name)
 
     def _add_module(self, module: Any) -> None:
         pass
 
     def magic_tuple(self) -> tuple[str, str]:
-        return (self._triple, self._data_layout)
+        return (process_host().triple, str(self._target_data))
 
 
 class KernelTypingContext(typing.Context):
@@ -166,14 +161,11 @@ target_extension.dispatcher_registry[KernelCPU] = KernelDispatcher
 
 @intrinsic(target=TARGET)
 def emit_batch(typing_context: Any) -> Any:
-    """Emits the kernels of the current batch, those of one family into one module."""
+    """Emits the kernels of the current batch."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        for number, emitters in enumerate(_batch):
-            module = context.create_module(f"family{number}")
-            for symbol, emit in emitters.items():
-                emit(module, symbol)
-            _texts.append(str(module))
+        for batch in _batches:
+            batch(context.create_module)
         return context.get_dummy_value()
 
     return types.void(), generate
@@ -194,10 +186,10 @@ def _flags() -> Any:
 
 
 @global_compiler_lock
-def lower_batch(families: Sequence[Mapping[str, Emit]]) -> list[str]:
-    """Lower ``program`` with Numba; for each family of emitters (by symbol) its module, as LLVM assembly."""
+def lower_batch(batch: Batch) -> None:
+    """Lower ``program`` with Numba, which calls `batch` on the way."""
     target = KernelDispatcher.targetdescr
-    _batch.extend(families)
+    _batches.append(batch)
     try:
         with target_extension.target_override(TARGET):
             compiler.compile_extra(
@@ -210,10 +202,8 @@ def lower_batch(families: Sequence[Mapping[str, Emit]]) -> list[str]:
                 {},
                 pipeline_class=KernelCompiler,
             )
-        return list(_texts)
     finally:
-        _batch.clear()
-        _texts.clear()
+        _batches.clear()
 
 
 @cache

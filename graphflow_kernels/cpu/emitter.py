@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
+_ZERO = ir.Constant(I32, 0)
 
 
 class Emitter:
@@ -28,12 +30,13 @@ class Emitter:
         self.target = target
         self.lanes = lanes
         self._constants: dict[tuple[str, bytes, int], Value] = {}
+        self._self: ScalarBuilder = self  # type: ignore[assignment]
 
     # -- types -----------------------------------------------------------------------------------------------------
 
     def wide(self, element: ir.Type) -> ir.Type:
         """The LLVM type of `lanes` elements of the type `element`."""
-        return element if self.lanes == 1 else ir.VectorType(element, self.lanes)
+        return element if self.lanes == 1 else vector_type(element, self.lanes)
 
     def llvm_type(self, dtype: str) -> ir.Type:
         """The LLVM type of a value of `dtype` in this builder: a scalar, or a vector of `lanes`."""
@@ -43,10 +46,6 @@ class Emitter:
         """Wrap an LLVM value."""
         return Value(instruction, dtype, self._self)
 
-    @property
-    def _self(self) -> ScalarBuilder:
-        return self  # type: ignore[return-value]
-
     # -- constants -------------------------------------------------------------------------------------------------
 
     def const(self, number: bool | int | float, dtype: str, scalar: bool = False) -> Value:
@@ -55,11 +54,12 @@ class Emitter:
         number = _rounded(number, dtype)
         lanes = 1 if scalar else self.lanes
         key = (dtype, struct.pack("<d", number) if isinstance(number, float) else repr(number).encode(), lanes)
-        if key not in self._constants:
+        found = self._constants.get(key)
+        if found is None:
             one = ir.Constant(types.element_type(dtype), number)
-            literal = one if lanes == 1 else ir.Constant(ir.VectorType(one.type, lanes), [one] * lanes)
-            self._constants[key] = Value(literal, dtype, self._self, number)
-        return self._constants[key]
+            literal = one if lanes == 1 else _Splat(vector_type(one.type, lanes), one)
+            found = self._constants[key] = Value(literal, dtype, self._self, number)
+        return found
 
     def like(self, number: Operand, other: Value) -> Value:
         """`number` itself if it is a value, else the constant of the dtype of `other`."""
@@ -75,10 +75,9 @@ class Emitter:
             return x
         if x.constant is not None:
             return self.const(x.constant, x.dtype)
-        kind = ir.VectorType(x.ir.type, self.lanes)
-        first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), x.ir, ir.Constant(I32, 0))
-        lanes = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
-        return self.value(self.builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), lanes), x.dtype)
+        nothing, lanes = undefined(vector_type(x.ir.type, self.lanes)), zero(vector_type(I32, self.lanes))
+        first = self.builder.insert_element(nothing, x.ir, _ZERO)
+        return self.value(self.builder.shuffle_vector(first, nothing, lanes), x.dtype)
 
     def together(self, *operands: Operand) -> list[Value]:
         """Operands of one dtype and one number of lanes, constants made of the Python numbers among them."""
@@ -141,6 +140,44 @@ class Emitter:
         b.branch(head)
         b.position_at_end(after)
         return state
+
+
+# Types and constants print themselves once and keep the text: those that are used often are made once.
+
+
+@cache
+def vector_type(element: ir.Type, lanes: int) -> ir.VectorType:
+    """The LLVM type of a vector."""
+    return ir.VectorType(element, lanes)
+
+
+@cache
+def zero(kind: ir.Type) -> ir.Constant:
+    """The zero of a type."""
+    return ir.Constant(kind, None)
+
+
+@cache
+def undefined(kind: ir.Type) -> ir.Constant:
+    """A value of a type of which nobody reads anything."""
+    return ir.Constant(kind, ir.Undefined)
+
+
+@cache
+def numbers(element: ir.Type, *lanes: int | float) -> ir.Constant:
+    """A constant vector of these numbers, such as the pattern of a shuffle."""
+    return ir.Constant(vector_type(element, len(lanes)), list(lanes))
+
+
+class _Splat(ir.Constant):
+    """The same number in every lane of a vector, in the short form that LLVM has for it."""
+
+    def __init__(self, kind: ir.VectorType, one: ir.Constant) -> None:
+        self.type = kind
+        self.constant = [one] * kind.count
+
+    def _get_reference(self) -> str:
+        return f"splat ({self.constant[0]})"
 
 
 def mangled(kind: ir.Type) -> str:

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from graphflow_kernels.cpu.emitter import I64
 from graphflow_kernels.cpu.gemm_pack import packer
-from graphflow_kernels.cpu.gemm_plan import DOT_SIZE, Gemm, Tile
+from graphflow_kernels.cpu.gemm_plan import DOT_SIZE, Blocks, Gemm, Tile
 from graphflow_kernels.cpu.gemm_tile import dot_tile, outer_tile, row_tile
 from graphflow_kernels.cpu.loops import Integers, Size, loop
 from graphflow_kernels.cpu.scalar import ScalarBuilder
@@ -81,8 +81,12 @@ class _Nest:
         self.a_row, self.a_col = size("a_row", gemm.a.row), size("a_col", gemm.a.col)
         self.b_row, self.b_col = size("b_row", gemm.b.row), size("b_col", gemm.b.col)
         self.height, self.width = gemm.tile.rows, gemm.tile.vectors * gemm.lanes
-        self.blocks = gemm.blocks(self.m, self.n, self.k, self.ints)
-        self.depth = gemm.depth(self.k, self.ints)
+        self.blocks = (
+            gemm.blocks(self.m, self.n, self.k)
+            if gemm.is_known
+            else Blocks(*(self.s.value(values[name], "int64") for name in Blocks._fields))
+        )
+        self.depth = self.ints.rounded_up(self.ints.greatest(self.k, 1), gemm.lanes) * gemm.lanes
         self.tile = scratch
         self.packed_a = self.s.address(scratch, gemm.tile_area, gemm.dtype)
         area = 0 if gemm.a_direct else self.blocks.tile_rows * gemm.a_panel(self.depth)
@@ -97,9 +101,9 @@ class _Nest:
         """The loop over this call's chunks; chunks that follow each other share columns."""
         s, ints, gemm = self.s, self.ints, self.gemm
         with loop(s, s.value(begin, "int64"), s.value(end, "int64")) as chunk:
-            column_group = ints.quotient(chunk, self.blocks.row_blocks)
+            column_group = ints.small_quotient(chunk, self.blocks.row_blocks)
             row_block = chunk - column_group * self.blocks.row_blocks
-            batch = ints.quotient(column_group, self.blocks.column_blocks)
+            batch = ints.small_quotient(column_group, self.blocks.column_blocks)
             column_block = column_group - batch * self.blocks.column_blocks
             self.batch = batch
             self.first_row = row_block * (self.blocks.tile_rows * self.height)
@@ -108,10 +112,7 @@ class _Nest:
             self.columns = ints.least(self.n - self.first_column, self.blocks.tile_columns * self.width)
             self.a = s.address(a(s, batch), self.first_row * self.a_row, gemm.a.dtype)
             self.b = s.address(b(s, batch), self.first_column * self.b_col, gemm.b.dtype)
-            dots = gemm.may_dot and self.either(self.m <= DOT_SIZE, self.n <= DOT_SIZE)
-            row = gemm.may_be_row and self.m == 1
-            tiles = partial(self.block, column_group)
-            self.choose(dots, self.dot_block, partial(self.choose, row, self.row_block, tiles))
+            self.block(column_group)
 
     def either(self, x: Any, y: Any) -> Any:
         """x or y, decided when code is generated where possible."""
@@ -132,58 +133,61 @@ class _Nest:
 
     # -- one block -------------------------------------------------------------------------------------------------
 
-    def dot_block(self) -> None:
-        """A block whose elements are sums along vectors of k."""
-        s, gemm = self.s, self.gemm
-        with (
-            self.tiles(self.columns, self.width) as (j, columns),
-            self.tiles(self.rows, self.height) as (i, rows),
-        ):
-            a = s.address(self.a, i * self.a_row, gemm.dtype)
-            b = s.address(self.b, j * self.b_col, gemm.dtype)
-
-            def dots(single_row: bool) -> None:
-                function = dot_tile(gemm, self.builder.module, single_row)
-                self.call(function, a, self.a_row, rows, b, self.b_col, columns, self.k, self.tile)
-
-            self.choose(self.m == 1, partial(dots, True), partial(dots, False))
+    def block(self, column_group: Value) -> None:
+        """One block: packing where it pays, and its tiles, each of which the epilogue finishes."""
+        gemm = self.gemm
+        dots = gemm.may_dot and self.either(self.m <= DOT_SIZE, self.n <= DOT_SIZE)
+        row = gemm.may_be_row and self.m == 1
+        direct = gemm.b_direct(self.m)
+        self.choose(self.either(dots, row), lambda: None, lambda: self.pack(direct, column_group))
+        width: Size = gemm.row_width if row is True else self.width
+        if isinstance(row, Value):
+            width = self.s.select(row, self.ints.value(gemm.row_width), width)
+        with self.tiles(self.columns, width) as (j, columns), self.tiles(self.rows, self.height) as (i, rows):
+            tile = partial(self.multiply, i, rows, j, columns, direct)
+            others = partial(self.choose, row, partial(self.row, j, columns), tile)
+            self.choose(dots, partial(self.dots, i, rows, j, columns), others)
             self.finish(i, rows, j, columns)
 
-    def row_block(self) -> None:
-        """A block of a single row of C."""
-        gemm = self.gemm
-        function = row_tile(gemm, self.builder.module)
-        with self.tiles(self.columns, gemm.row_width) as (j, columns):
-            b = self.s.address(self.b, j * self.b_col, gemm.dtype)
-            self.call(function, self.a, self.a_col, b, self.b_row, columns, self.k, self.tile)
-            self.finish(self.s.const(0, "int64"), self.s.const(1, "int64"), j, columns)
+    def dots(self, i: Value, rows: Value, j: Value, columns: Value) -> None:
+        """A tile whose elements are sums along vectors of k."""
+        s, gemm = self.s, self.gemm
+        a = s.address(self.a, i * self.a_row, gemm.dtype)
+        b = s.address(self.b, j * self.b_col, gemm.dtype)
 
-    def block(self, column_group: Value) -> None:
-        """A block of register tiles."""
+        def call(single_row: bool) -> None:
+            function = dot_tile(gemm, self.builder.module, single_row)
+            self.call(function, a, self.a_row, rows, b, self.b_col, columns, self.k, self.tile, self.width)
+
+        self.choose(self.m == 1, partial(call, True), partial(call, False))
+
+    def row(self, j: Value, columns: Value) -> None:
+        """A tile of a single row of C."""
         gemm = self.gemm
-        direct = gemm.b_direct(self.m)
+        b = self.s.address(self.b, j * self.b_col, gemm.dtype)
+        function = row_tile(gemm, self.builder.module)
+        self.call(function, self.a, self.a_col, b, self.b_row, columns, self.k, self.tile)
+
+    def pack(self, direct: Any, column_group: Value) -> None:
+        """Pack what register tiles do not read where it is."""
         self.choose(direct, self.pack_last_columns, lambda: self.pack_columns_once(column_group))
-        if not gemm.a_direct:
+        if not self.gemm.a_direct:
             self.pack_rows()
-        with self.tiles(self.columns, self.width) as (j, columns):
-            b, b_row = self.columns_at(j, columns, direct)
-            with self.tiles(self.rows, self.height) as (i, rows):
-                if self.ahead is not None:
-                    with loop(self.s, 0, rows) as r:
-                        row, column = self.first_row + i + r, self.first_column + j
-                        self.ahead(self.s, row, column, self.width, self.batch)
-                self.multiply(i, rows, b, b_row, columns)
-                self.finish(i, rows, j, columns)
 
     @contextmanager
-    def tiles(self, length: Size, step: int) -> Iterator[tuple[Value, Value]]:
+    def tiles(self, length: Size, step: Size) -> Iterator[tuple[Value, Value]]:
         """A loop over tiles: the start of each and how much of it exists."""
         with loop(self.s, 0, length, step) as start:
             yield start, self.s.minimum(length - start, step)
 
-    def multiply(self, i: Value, rows: Value, b: Any, b_row: Size, columns: Value) -> None:
+    def multiply(self, i: Value, rows: Value, j: Value, columns: Value, direct: Any) -> None:
         """Call the function of the least tile that covers the rows and columns."""
+        if self.ahead is not None:
+            with loop(self.s, 0, rows) as r:
+                row, column = self.first_row + i + r, self.first_column + j
+                self.ahead(self.s, row, column, self.width, self.batch)
         gemm, a = self.gemm, self.rows_at(i)
+        b, b_row = self.columns_at(j, columns, direct)
 
         def call(height: int, width: int, masked: bool) -> None:
             function = outer_tile(gemm, self.builder.module, Tile(height, width), masked)

@@ -5,36 +5,23 @@ A packed panel holds, for each k, the elements of one tile's rows (A) or columns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from graphflow_kernels.cpu.emitter import I32, I64
+from graphflow_kernels.cpu.emitter import I32, I64, numbers
 from graphflow_kernels.cpu.gemm_plan import Gemm, Layout
 from graphflow_kernels.cpu.loops import Integers, loop
 from graphflow_kernels.cpu.memory import POINTER
 from graphflow_kernels.cpu.scalar import ScalarBuilder
+from graphflow_kernels.cpu.shared import shared_function
 from graphflow_kernels.cpu.types import ITEMSIZE
 from graphflow_kernels.cpu.value import Value
 
-
-def shared_function(
-    module: ir.Module, name: str, kinds: list[ir.Type], body: Callable[..., None], result: ir.Type | None = None
-) -> ir.Function:
-    """The internal function `name` of the module; ``body(builder, *arguments)`` emits it the first time."""
-    function = module.globals.get(name)
-    if function is None:
-        function = ir.Function(module, ir.FunctionType(result or ir.VoidType(), kinds), name)
-        function.linkage = "internal"
-        # Inlining the parts into the loop nest would compile them several times and gain nothing.
-        function.attributes.add("noinline")
-        builder = ir.IRBuilder(function.append_basic_block())
-        body(builder, *function.args)
-        if not builder.block.is_terminated:
-            builder.ret_void()
-    return function
+BLOCK = 16
+"""Bytes within which elements change places in one instruction."""
 
 
 def packer(gemm: Gemm, module: ir.Module, operand: Layout, along: int | None, across: int | None) -> ir.Function:
@@ -53,7 +40,8 @@ def packer(gemm: Gemm, module: ir.Module, operand: Layout, along: int | None, ac
         values = (x if x.type == POINTER else s.value(x, "int64") for x in arguments)
         emit(s, v, operand.dtype, gemm.dtype, _Block(*values))
 
-    return shared_function(module, f"graphflow.pack{emit.__name__}.{operand.dtype}", kinds, body)
+    content = (gemm.target.name, operand.dtype, gemm.dtype)
+    return shared_function(module, f"pack{emit.__name__}", kinds, body, content)
 
 
 class _Block(NamedTuple):
@@ -108,15 +96,19 @@ def _gather(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, p: _Block) 
 
 
 def _transpose(s: ScalarBuilder, v: ScalarBuilder, dtype: str, to: str, p: _Block) -> None:
-    """The elements along k are contiguous: squares of a vector's width are transposed in registers."""
-    whole = Integers(s).quotient(p.k, v.lanes) * v.lanes
+    """The elements along k are contiguous: a few of each row are read at a time, and squares of them transposed."""
+    few = BLOCK // ITEMSIZE[to]
+    part = ScalarBuilder(v.builder, v.target, few)
+    whole = Integers(s).quotient(p.k, few) * few
     with _vectors_of_panels(s, v, p) as (rows, target):
         starts = [v.lane(rows, number) for number in range(v.lanes)]
-        with loop(s, 0, whole, v.lanes) as i:
-            columns = transposed(v, [v.load(p.source, start + i, dtype) for start in starts])
+        with loop(s, 0, whole, few) as i:
+            read = [part.load(p.source, start + i, dtype).ir for start in starts]
+            # Vector number j has row j of each square.
+            columns = _squares_transposed(v, [_joined(v, read[j::few]) for j in range(few)])
             for number, column in enumerate(columns):
-                v.store(column, p.target, target + (i + number) * p.width, to)
-        # The last few of k one at a time: a second copy of the above would cost more to compile than this takes.
+                v.store(v.value(column, to), p.target, target + (i + number) * p.width, to)
+        # The last few of k one at a time.
         with loop(s, whole, p.k) as i:
             v.store(v.gather(p.source, rows + v.splat(i), dtype), p.target, target + i * p.width, to)
 
@@ -134,6 +126,31 @@ def _vectors_of_panels(s: ScalarBuilder, v: ScalarBuilder, p: _Block) -> Iterato
         yield rows, number * p.panel + lane
 
 
+def _joined(v: ScalarBuilder, parts: list[Any]) -> Any:
+    """Vectors side by side in one."""
+    while len(parts) > 1:
+        pattern = numbers(I32, *range(2 * parts[0].type.count))
+        parts = [v.builder.shuffle_vector(x, y, pattern) for x, y in zip(parts[::2], parts[1::2])]
+    return parts[0]
+
+
+def _squares_transposed(v: ScalarBuilder, rows: list[Any]) -> list[Any]:
+    """The columns of squares that lie side by side in vectors: halves of the rows are interleaved, again and again.
+
+    A square is as wide as a block of 16 bytes, within which every CPU with vectors interleaves in one instruction.
+    """
+    size, half = len(rows), len(rows) // 2
+    starts = range(0, v.lanes, size)
+    low = [start + i + other for start in starts for i in range(half) for other in (0, v.lanes)]
+    patterns = numbers(I32, *low), numbers(I32, *(lane + half for lane in low))
+    step = 1
+    while step < size:
+        pairs = zip(rows[:half], rows[half:])
+        rows = [v.builder.shuffle_vector(x, y, pattern) for x, y in pairs for pattern in patterns]
+        step *= 2
+    return rows
+
+
 def transposed(v: ScalarBuilder, rows: list[Value]) -> list[Value]:
     """The columns of a square of `lanes` vectors: halves are exchanged, then quarters, down to single lanes."""
     lanes, distance = v.lanes, v.lanes // 2
@@ -145,7 +162,6 @@ def transposed(v: ScalarBuilder, rows: list[Value]) -> list[Value]:
         for i in range(lanes):
             if not i & distance:
                 for place, pattern in ((i, keep), (i + distance, move)):
-                    mask = ir.Constant(ir.VectorType(I32, lanes), pattern)
-                    new[place] = v.builder.shuffle_vector(values[i], values[i + distance], mask)
+                    new[place] = v.builder.shuffle_vector(values[i], values[i + distance], numbers(I32, *pattern))
         values, distance = new, distance // 2
     return [v.value(value, rows[0].dtype) for value in values]

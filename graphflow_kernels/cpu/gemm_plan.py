@@ -66,13 +66,6 @@ class Layout(NamedTuple):
     col: int | None
 
 
-class Plan(NamedTuple):
-    """What a caller must know to run a product of given sizes."""
-
-    nchunks: int
-    scratch_bytes: int
-
-
 class Blocks(NamedTuple):
     """How the tiles of C are grouped: tiles per block and blocks, along rows and columns (numbers or LLVM values)."""
 
@@ -82,24 +75,17 @@ class Blocks(NamedTuple):
     column_blocks: Any
 
 
-class Numbers:
-    """Arithmetic on Python ints, in the words that the emitter also has for LLVM values."""
+class Plan(NamedTuple):
+    """What a caller must know to run a product of given sizes."""
 
-    def least(self, x: int, y: int) -> int:
-        """The lesser."""
-        return min(x, y)
+    nchunks: int
+    scratch_bytes: int
+    blocks: Blocks
 
-    def greatest(self, x: int, y: int) -> int:
-        """The greater."""
-        return max(x, y)
 
-    def quotient(self, x: int, y: int) -> int:
-        """x // y of nonnegative numbers."""
-        return x // y
-
-    def rounded_up(self, x: int, y: int) -> int:
-        """How many y it takes to cover x."""
-        return (x + y - 1) // y
+def _rounded_up(x: int, y: int) -> int:
+    """How many y it takes to cover x."""
+    return (x + y - 1) // y
 
 
 @dataclass(frozen=True)
@@ -134,10 +120,16 @@ class Gemm:
 
     @property
     def run_time(self) -> tuple[str, ...]:
-        """Names of the numbers that the kernel needs at run time, in order."""
+        """Names of the numbers that the kernel needs at run time, in order: sizes, strides, and a plan's `Blocks`."""
         values = {"m": self.m, "n": self.n, "k": self.k, "a_row": self.a.row, "a_col": self.a.col}
         values |= {"b_row": self.b.row, "b_col": self.b.col}
-        return tuple(name for name, value in values.items() if value is None)
+        names = tuple(name for name, value in values.items() if value is None)
+        return names if self.is_known else names + Blocks._fields
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all sizes are known when code is generated."""
+        return None not in (self.m, self.n, self.k)
 
     # -- the register tile -----------------------------------------------------------------------------------------
 
@@ -265,36 +257,33 @@ class Gemm:
 
     # -- blocks ----------------------------------------------------------------------------------------------------
 
-    def blocks(self, m: Any, n: Any, k: Any, ops: Any) -> Blocks:
-        """The grouping of tiles, from sizes that are Python ints (with `Numbers`) or LLVM values."""
+    def blocks(self, m: int, n: int, k: int) -> Blocks:
+        """The grouping of tiles."""
         height, width = self.tile.rows, self.tile.vectors * self.lanes
-        rows, columns = ops.rounded_up(m, height), ops.rounded_up(n, width)
-        k = ops.greatest(k, 1)
+        rows, columns = _rounded_up(m, height), _rounded_up(n, width)
+        k = max(k, 1)
         # Enough columns for packing to pay, and for a chunk to be worth starting where there are few rows.
-        worth = ops.rounded_up(CHUNK_PRODUCTS // width, ops.greatest(m, 8) * k)
-        wide = ops.least(ops.quotient(m * n, 8 * BLOCK_COLUMNS), 2 * BLOCK_COLUMNS)
-        wide = ops.greatest(wide, BLOCK_COLUMNS)
-        least = ops.greatest(ops.greatest(ops.quotient(wide, width), 1), worth)
-        tile_columns = ops.greatest(ops.least(columns, least), 1)
-        column_blocks = ops.rounded_up(columns, tile_columns)
-        tile_columns = ops.rounded_up(columns, ops.greatest(column_blocks, 1))
+        worth = _rounded_up(CHUNK_PRODUCTS // width, max(m, 8) * k)
+        wide = max(min(m * n // (8 * BLOCK_COLUMNS), 2 * BLOCK_COLUMNS), BLOCK_COLUMNS)
+        tile_columns = max(min(columns, max(wide // width, 1, worth)), 1)
+        column_blocks = _rounded_up(columns, tile_columns)
+        tile_columns = _rounded_up(columns, max(column_blocks, 1))
         # Enough rows for a chunk to be worth starting; no more than leaves chunks for many threads, or than stay in
         # cache. The more rows, the less often B is read.
-        worth = ops.rounded_up(CHUNK_PRODUCTS // height, ops.greatest(tile_columns, 1) * width * k)
-        chunks = ops.greatest(ops.quotient(m * n, CHUNK_AREA), CHUNKS)
-        row_blocks = ops.rounded_up(chunks, ops.greatest(column_blocks, 1))
-        tile_rows = ops.greatest(ops.rounded_up(rows, row_blocks), ops.greatest(worth, 2))
+        worth = _rounded_up(CHUNK_PRODUCTS // height, max(tile_columns, 1) * width * k)
+        chunks = max(m * n // CHUNK_AREA, CHUNKS)
+        row_blocks = _rounded_up(chunks, max(column_blocks, 1))
+        tile_rows = max(_rounded_up(rows, row_blocks), worth, 2)
         if not self.a_direct:
-            fits = ops.quotient(PACKED_A_BYTES // (ITEMSIZE[self.dtype] * height), k)
-            tile_rows = ops.least(tile_rows, ops.greatest(fits, 1))
-        tile_rows = ops.greatest(ops.least(tile_rows, rows), 1)
-        row_blocks = ops.rounded_up(rows, tile_rows)
-        tile_rows = ops.rounded_up(rows, ops.greatest(row_blocks, 1))
+            tile_rows = min(tile_rows, max(PACKED_A_BYTES // (ITEMSIZE[self.dtype] * height) // k, 1))
+        tile_rows = max(min(tile_rows, rows), 1)
+        row_blocks = _rounded_up(rows, tile_rows)
+        tile_rows = _rounded_up(rows, max(row_blocks, 1))
         return Blocks(tile_rows, tile_columns, row_blocks, column_blocks)
 
-    def depth(self, k: Any, ops: Any) -> Any:
+    def depth(self, k: int) -> int:
         """Length of packed panels: k, rounded up to whole vectors."""
-        return ops.rounded_up(ops.greatest(k, 1), self.lanes) * self.lanes
+        return _rounded_up(max(k, 1), self.lanes) * self.lanes
 
     @property
     def tile_area(self) -> int:
@@ -308,12 +297,11 @@ class Gemm:
 
     def plan(self, batch: int, m: int, n: int, k: int) -> Plan:
         """The number of chunks and the bytes of scratch for `batch` products of these sizes."""
-        ops = Numbers()
-        blocks, depth = self.blocks(m, n, k, ops), self.depth(k, ops)
+        blocks, depth = self.blocks(m, n, k), self.depth(k)
         tile, width = self.tile_area, self.tile.vectors * self.lanes
         a = 0 if self.a_direct else blocks.tile_rows * self.a_panel(depth)
         # Of a B that is read in place, only the last columns are packed.
         b_panels = 0 if self.b_masked else 1 if self.b_direct(m) else blocks.tile_columns
         b = b_panels * width * depth
         nchunks = batch * blocks.row_blocks * blocks.column_blocks
-        return Plan(nchunks, (tile + a + b) * ITEMSIZE[self.dtype])
+        return Plan(nchunks, (tile + a + b) * ITEMSIZE[self.dtype], blocks)

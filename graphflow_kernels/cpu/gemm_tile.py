@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from graphflow_kernels.cpu.emitter import I64
-from graphflow_kernels.cpu.gemm_pack import shared_function
 from graphflow_kernels.cpu.gemm_plan import Gemm, Tile
 from graphflow_kernels.cpu.loops import Integers, loop
 from graphflow_kernels.cpu.memory import POINTER
 from graphflow_kernels.cpu.scalar import ScalarBuilder
+from graphflow_kernels.cpu.shared import shared_function
 from graphflow_kernels.cpu.types import ITEMSIZE
 from graphflow_kernels.cpu.value import Value
 
@@ -51,19 +51,24 @@ def outer_tile(gemm: Gemm, module: ir.Module, tile: Tile, masked: bool = False) 
         for place, total in zip(places, walk.sums(a, b, k)):
             v.store(total, output, place, gemm.dtype, align=ITEMSIZE[gemm.dtype] * gemm.lanes)
 
-    name = f"graphflow.tile.{tile.rows}x{tile.vectors}{'.masked' if masked else ''}"
-    return shared_function(module, name, kinds, body)
+    in_place = (gemm.a.row, gemm.a.col, _is_exact(gemm, tile.rows)) if gemm.a_direct else None
+    content = (gemm.target.name, gemm.dtype, *tile, masked, gemm.tile.vectors, gemm.b_prefetch, in_place)
+    return shared_function(module, "tile", kinds, body, content)
 
 
 def _row_offsets(gemm: Gemm, s: ScalarBuilder, rows: int, a_row: Value, count: Value) -> list[Any]:
     """Where each row of A starts; rows past the last one read it again."""
     if not gemm.a_direct:
         return list(range(rows))
-    exact = gemm.m is not None and gemm.m % rows == 0
     stride = a_row if gemm.a.row is None else gemm.a.row
-    if exact:
+    if _is_exact(gemm, rows):
         return [stride * row for row in range(rows)]
     return [s.minimum(s.const(row, "int64"), count - 1) * stride for row in range(rows)]
+
+
+def _is_exact(gemm: Gemm, rows: int) -> bool:
+    """Whether no tile of so many rows reaches past the last row."""
+    return gemm.m is not None and gemm.m % rows == 0
 
 
 class _Walk(NamedTuple):
@@ -178,34 +183,36 @@ def row_tile(gemm: Gemm, module: ir.Module) -> ir.Function:
         with loop(s, together, k) as i:
             add(i, 1)
 
-    return shared_function(module, "graphflow.row", kinds, body)
+    return shared_function(module, "row", kinds, body, (gemm.target.name, gemm.dtype))
 
 
 def dot_tile(gemm: Gemm, module: ir.Module, single_row: bool) -> ir.Function:
-    """The function ``dots(a, a_row, rows, b, b_col, columns, k, output)``: each element a sum along vectors of k.
+    """The function ``dots(a, a_row, rows, b, b_col, columns, k, output, width)``: sums along vectors of k.
+
+    Rows of the output are `width` elements apart.
 
     For few rows or columns, where k is contiguous in both operands and copying them would cost more than it saves. A
     single row leaves the registers to columns: it is as fast as B can be read.
     """
-    kinds = [POINTER, I64, I64, POINTER, I64, I64, I64, POINTER]
+    kinds = [POINTER, I64, I64, POINTER, I64, I64, I64, POINTER, I64]
     group = (1, 8) if single_row else ((8, 1) if gemm.n == 1 else (2, 4))
 
     def body(builder: ir.IRBuilder, a: Any, *arguments: Any) -> None:
-        a_row, rows, b, b_col, columns, k, output = arguments
+        a_row, rows, b, b_col, columns, k, output, width = arguments
         v = ScalarBuilder(builder, gemm.target, gemm.lanes)
         s = ScalarBuilder(builder, gemm.target, 1)
-        a_row, rows, b_col, columns, k = (s.value(x, "int64") for x in (a_row, rows, b_col, columns, k))
+        a_row, rows, b_col, columns, k, width = (s.value(x, "int64") for x in (a_row, rows, b_col, columns, k, width))
         with loop(s, 0, rows, group[0]) as i, loop(s, 0, columns, group[1]) as j:
             row_numbers = [s.minimum(i + r, rows - 1) for r in range(group[0])]
             column_numbers = [s.minimum(j + c, columns - 1) for c in range(group[1])]
             a_rows = [s.address(a, r * a_row, gemm.dtype) for r in row_numbers]
             b_columns = [s.address(b, c * b_col, gemm.dtype) for c in column_numbers]
             sums = _dots(gemm, s, v, a_rows, b_columns, k)
-            width = gemm.tile.vectors * gemm.lanes
             for (r, c), total in zip([(r, c) for r in row_numbers for c in column_numbers], sums):
                 s.store_element(v.reduce_sum(total), output, r * width + c, gemm.dtype)
 
-    return shared_function(module, "graphflow.dots" + ".row" * single_row, kinds, body)
+    content = (gemm.target.name, gemm.dtype, group)
+    return shared_function(module, "dots", kinds, body, content)
 
 
 def _dots(gemm: Gemm, s: Any, v: Any, a_rows: list[Any], b_columns: list[Any], k: Value) -> list[Value]:

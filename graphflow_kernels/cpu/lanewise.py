@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from graphflow_kernels.cpu import types
-from graphflow_kernels.cpu.emitter import I32, Emitter
+from graphflow_kernels.cpu.emitter import I32, Emitter, numbers, undefined
 from graphflow_kernels.cpu.value import Value
 
 
@@ -20,8 +20,8 @@ class Lanes(Emitter):
         if self.lanes == 1:
             return self.const(0, dtype)
         element = types.element_type(dtype)
-        numbers = [ir.Constant(element, float(i) if types.is_float(dtype) else i) for i in range(self.lanes)]
-        return self.value(ir.Constant(self.wide(element), numbers), dtype)
+        lanes = range(self.lanes)
+        return self.value(numbers(element, *(map(float, lanes) if types.is_float(dtype) else lanes)), dtype)
 
     def lane(self, x: Value, number: int) -> Value:
         """The value in one lane."""
@@ -46,8 +46,7 @@ class Lanes(Emitter):
     def _part(self, vector: Any, start: int, width: int) -> Any:
         if width == 1:
             return self.builder.extract_element(vector, ir.Constant(I32, start))
-        lanes = ir.Constant(ir.VectorType(I32, width), list(range(start, start + width)))
-        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), lanes)
+        return self.builder.shuffle_vector(vector, undefined(vector.type), numbers(I32, *range(start, start + width)))
 
     def reduce_sum(self, x: Value) -> Value:
         """The sum over the lanes, a single value: halves are added until one lane is left."""

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llvmlite import ir
-
 from graphflow_kernels.cpu.emitter import I64
 from graphflow_kernels.cpu.scalar import ScalarBuilder
 from graphflow_kernels.cpu.value import Value
@@ -17,10 +15,7 @@ Size = Any
 
 
 class Integers:
-    """int64 arithmetic for sizes: numbers stay numbers, values become instructions.
-
-    The counterpart for LLVM of ``gemm_plan.Numbers``: the same formulas run through both.
-    """
+    """int64 arithmetic for sizes: numbers stay numbers, values become instructions."""
 
     def __init__(self, b: ScalarBuilder) -> None:
         self.b = b
@@ -38,7 +33,17 @@ class Integers:
         if isinstance(x, int) and isinstance(y, int):
             return x // y
         x, y = self.b.together(x, y)
-        return self.b.value(self.b.builder.udiv(x.ir, y.ir), "int64")
+        return self.b.value(self.b.builder.udiv(x.ir, y.ir), x.dtype)
+
+    def small_quotient(self, x: Size, y: Size) -> Size:
+        """x // y of nonnegative numbers below 2**31.
+
+        A 64-bit division becomes a choice of two divisions at run time, which takes long to compile.
+        """
+        if isinstance(y, int):
+            return self.quotient(x, y)
+        x, y = (self.b.cast(self.value(each), "int32") for each in (x, y))
+        return self.b.cast(self.quotient(x, y), "int64")
 
     def rounded_up(self, x: Size, y: Size) -> Size:
         """How many y it takes to cover x."""
@@ -54,7 +59,7 @@ class Integers:
 
 
 @contextmanager
-def loop(b: ScalarBuilder, start: Size, stop: Size, step: int = 1) -> Iterator[Value]:
+def loop(b: ScalarBuilder, start: Size, stop: Size, step: Size = 1) -> Iterator[Value]:
     """for i in range(start, stop, step): the body of the `with` statement is emitted once."""
     ints = Integers(b)
     builder = b.builder
@@ -67,6 +72,6 @@ def loop(b: ScalarBuilder, start: Size, stop: Size, step: int = 1) -> Iterator[V
     builder.cbranch(builder.icmp_signed("<", i, last), body, after)
     builder.position_at_end(body)
     yield b.value(i, "int64")
-    i.add_incoming(builder.add(i, ir.Constant(I64, step)), builder.block)
+    i.add_incoming(builder.add(i, ints.ir(step)), builder.block)
     builder.branch(head)
     builder.position_at_end(after)

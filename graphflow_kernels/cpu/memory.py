@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from graphflow_kernels.cpu import types
-from graphflow_kernels.cpu.emitter import I32, I64, Emitter, mangled
+from graphflow_kernels.cpu.emitter import I32, I64, Emitter, mangled, undefined, vector_type, zero
 from graphflow_kernels.cpu.value import Value
 
 POINTER = ir.PointerType()
@@ -49,7 +49,7 @@ class Memory(Emitter):
             return self.load_convert(self.builder.load(address, typ=kind, align=align), dtype)
         kind = _vector(kind)
         bits = self.intrinsic(
-            f"llvm.masked.load.{mangled(kind)}.p0", kind, address, *self._masked(mask, align), _zero(kind)
+            f"llvm.masked.load.{mangled(kind)}.p0", kind, address, *self._masked(mask, align), zero(kind)
         )
         return self.load_convert(self._unwrapped(bits), dtype)
 
@@ -96,7 +96,7 @@ class Memory(Emitter):
             kind,
             addresses,
             *self._masked(mask, types.ITEMSIZE[dtype]),
-            _zero(kind),
+            zero(kind),
         )
         return self.load_convert(self._unwrapped(bits), dtype)
 
@@ -166,7 +166,7 @@ class Memory(Emitter):
         """Elements from `index` on as they are in memory, zeros where the LLVM mask `there` does not hold."""
         address = self.address(address, index, dtype)
         condition = (ir.Constant(I32, types.ITEMSIZE[dtype]), there)
-        return self.intrinsic(f"llvm.masked.load.{mangled(kind)}.p0", kind, address, *condition, _zero(kind))
+        return self.intrinsic(f"llvm.masked.load.{mangled(kind)}.p0", kind, address, *condition, zero(kind))
 
     def _teeth(self, teeth: Sequence[int], part: int, step: int, mask: Value | None) -> Any:
         """The mask of these lanes of a part, as far as the strided lanes that they stand for are in `mask`."""
@@ -212,8 +212,7 @@ class Memory(Emitter):
     def _wrapped(self, x: Any) -> Any:
         if self.lanes > 1:
             return x
-        kind = ir.VectorType(x.type, 1)
-        return self.builder.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(I32, 0))
+        return self.builder.insert_element(undefined(vector_type(x.type, 1)), x, ir.Constant(I32, 0))
 
     def _unwrapped(self, x: Any) -> Any:
         return x if self.lanes > 1 else self.builder.extract_element(x, ir.Constant(I32, 0))
@@ -244,8 +243,4 @@ def _is_vector(kind: ir.Type) -> bool:
 
 
 def _vector(kind: ir.Type) -> ir.VectorType:
-    return kind if _is_vector(kind) else ir.VectorType(kind, 1)
-
-
-def _zero(kind: ir.VectorType) -> ir.Constant:
-    return ir.Constant(kind, None)
+    return kind if _is_vector(kind) else vector_type(kind, 1)

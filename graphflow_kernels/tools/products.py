@@ -89,7 +89,8 @@ class Product:
         plan = self.gemm.plan(a.shape[0], sizes["m"], sizes["n"], sizes["k"])
         table = np.array([x.ctypes.data for x in (a, b, output)], "int64")
         batch = [x.strides[0] // x.itemsize for x in (a, b, output)]
-        run_time = [sizes[name] for name in self.gemm.run_time]
+        numbers = sizes | plan.blocks._asdict()
+        run_time = [numbers[name] for name in self.gemm.run_time]
         arguments = np.array([0, 1, 2, *batch, *run_time, sizes["n"]], "int64")
 
         return output, plan, Call(self._kernel, table, arguments, plan.scratch_bytes, (self, a, b, output))

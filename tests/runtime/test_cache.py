@@ -110,7 +110,7 @@ def test_damaged_entries_are_ignored_and_written_again(compile_anew, tmp_path: P
 
 
 def test_code_that_does_not_load_is_compiled_again(compile_anew, tmp_path: Path) -> None:
-    entry = jit._entry(tiny.COUNT, jit.host())
+    entry = jit._entry(tiny.COUNT.key, jit.host())
     DiskCache(str(tmp_path), 1 << 20).store(b"a valid entry whose code is no object file", [entry])
     assert compile_anew()
     assert not compile_anew()
@@ -162,7 +162,7 @@ def test_the_least_recently_used_objects_go_first(tmp_path: Path) -> None:
         cache.store(bytes([number]) * 10_000, [NAMES[number]])
         for age, path in enumerate(sorted((tmp_path / "objects").iterdir(), key=lambda path: -path.stat().st_mtime)):
             os.utime(path, (1e9 - age, 1e9 - age))  # the file system's clock may be too coarse for this test
-    assert cache.find([NAMES[0]])[0] == (bytes(10_000), [NAMES[0]])  # now the most recently used
+    assert cache.find([NAMES[0]])[0] == (bytes(10_000), [NAMES[0]], [])  # now the most recently used
     cache.store(b"x" * 10_000, [NAMES[20]])
     cache.store(b"y" * 10_000, [NAMES[21]])
     assert 60_000 < cache.info()["bytes"] <= 100_000
@@ -175,10 +175,10 @@ def test_the_least_recently_used_objects_go_first(tmp_path: Path) -> None:
 
 def test_one_object_holds_several_kernels(tmp_path: Path) -> None:
     cache = DiskCache(str(tmp_path), 1 << 20)
-    cache.store(b"first", NAMES[:3])
+    cache.store(b"first\nline", NAMES[:3], ["gf_1", "gf_2"])
     cache.store(b"second", NAMES[3:5])
     found = cache.find([NAMES[1], NAMES[4], NAMES[2], NAMES[9]])
-    assert sorted(found) == [(b"first", [NAMES[1], NAMES[2]]), (b"second", [NAMES[4]])]
+    assert sorted(found) == [(b"first\nline", [NAMES[1], NAMES[2]], ["gf_1", "gf_2"]), (b"second", [NAMES[4]], [])]
 
 
 def test_clear_and_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

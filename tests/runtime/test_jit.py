@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from graphflow.codegen import jit, llvm
+from graphflow.codegen import batch, jit, llvm
+from graphflow.codegen import cache as disk
 from graphflow.codegen.host import host
 from graphflow.codegen.jit import Unit, compile_units
 from graphflow.core.errors import CompileError
+from graphflow_kernels.cpu.shared import shared_function
 from tests.runtime import tiny
 
 
@@ -60,7 +62,9 @@ def test_no_units() -> None:
 
 
 def test_parts_compile_in_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jit, "_SMALLEST_PART", 1)
+    module = ir.Module()
+    tiny.adder(20).emit(module, "kernel")
+    monkeypatch.setattr(batch, "PART", str(module).count("\n") * 3 // 2)
     monkeypatch.setenv("GRAPHFLOW_NUM_THREADS", "3")
     parts = []
     original = llvm.object_code
@@ -89,6 +93,49 @@ def test_helpers_of_one_name_stay_apart() -> None:
     for key, value in (("ab", 171), ("cd", 205)):
         call(addresses[key], [out], 0, 1)
         assert out[0] == value
+
+
+def test_shared_functions_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def calls(constant: int) -> Unit:
+        def emit(module: ir.Module, symbol: str) -> None:
+            def body(builder: ir.IRBuilder, place: ir.Value) -> None:
+                made.append(constant)
+                place = builder.bitcast(place, tiny.I64.as_pointer())
+                builder.store(builder.add(builder.load(place), tiny.number(1000)), place)
+
+            helper = shared_function(module, "helper", [ir.IntType(8).as_pointer()], body, "adds 1000")
+            b, function = tiny.start(module, symbol)
+            place = tiny.buffer(b, function, 0, tiny.I64)
+            b.store(tiny.number(constant), place)
+            b.call(helper, [b.bitcast(place, ir.IntType(8).as_pointer())])
+            b.ret_void()
+
+        return Unit(f"5ba{constant:x}", emit, tuned=constant % 2 == 0)
+
+    def results(units: list[Unit]) -> list[int]:
+        out = np.zeros(1, np.int64)
+        found = []
+        for address in compile_units(units).values():
+            call(address, [out], 0, 1)
+            found.append(int(out[0]))
+        return found
+
+    assert results([calls(constant) for constant in range(4)]) == [1000, 1001, 1002, 1003]
+    assert results([calls(4)]) == [1004]
+    monkeypatch.setattr(jit, "_addresses", {})  # as in a new process
+    before = jit.compiled
+    assert results([calls(2), calls(4)]) == [1002, 1004] and jit.compiled == before
+    monkeypatch.setattr(jit, "_addresses", {})
+    assert results([calls(5)]) == [1005]
+    assert len(made) == 1
+    cache = disk.disk_cache()
+    helper = next(symbol for found in cache.find([jit._entry(calls(2).key, host())]) for symbol in found.imports)
+    (Path(cache.root) / "index" / jit._entry(helper.removeprefix("gf_"), host())).unlink()
+    monkeypatch.setattr(jit, "_addresses", {})
+    assert results([calls(0)]) == [1000], "without the shared function, the kernel counts as absent"
+    assert len(made) == 2
 
 
 def _raises(module: ir.Module, symbol: str) -> None:
@@ -139,7 +186,7 @@ def test_the_capped_cpu_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GRAPHFLOW_CPU", cpu)
         codes = []
         original = llvm.load
-        monkeypatch.setattr(llvm, "load", lambda code, symbols: codes.append(code) or original(code, symbols))
+        monkeypatch.setattr(llvm, "load", lambda code, *rest: codes.append(code) or original(code, *rest))
         address = compile_units([Unit("capped", emit)])["capped"]
         monkeypatch.setattr(llvm, "load", original)
         x, y = np.arange(16, dtype=np.float32), np.zeros(16, np.float32)
