@@ -31,5 +31,9 @@ from graphflow.ops import losses
 from graphflow.ops import control
 from graphflow.ops import loops
 from graphflow.ops import custom
+from graphflow.ops import statistics
+from graphflow.ops import formulas
+from graphflow.ops import stacking
+from graphflow.ops import pytorch
 from graphflow.ops import tensorflow
 from graphflow.ops import namespace

@@ -217,7 +217,7 @@ def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = No
         return _filled(x.shape, fill_value, as_dtype(dtype))
 
 
-@public(methods=("new_zeros",))
+@public
 def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Zeros of the shape, and unless given the dtype, of x."""
     return full_like(x, 0, dtype=dtype, device=device)

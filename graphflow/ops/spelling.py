@@ -13,13 +13,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def takes_dim(function: F) -> F:
-    """Let PyTorch's ``dim=`` and ``dims=`` stand for ``axis=``."""
+    """Let PyTorch's ``dim=`` and ``dims=`` stand for ``axis=``, and ``keepdim=`` for ``keepdims=``."""
 
     @wraps(function)
     def with_dim(*args: Any, **options: Any) -> Any:
         for name in ("dim", "dims"):
             if name in options:
                 options["axis"] = options.pop(name)
+        if "keepdim" in options:
+            options["keepdims"] = options.pop("keepdim")
         return function(*args, **options)
 
     return with_dim  # type: ignore[return-value]

@@ -1,0 +1,203 @@
+"""Functions under PyTorch's names: PyTorch's numbers and gradients, and NumPy's where it has them too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphflow as gf
+
+rng = np.random.default_rng(0)
+A, B, C = rng.standard_normal((3, 4)), rng.standard_normal((3, 4)), rng.standard_normal((4,))
+P = rng.uniform(0.1, 0.9, (3, 4))
+M, BATCH = rng.standard_normal((3, 3)), rng.standard_normal((2, 3, 4))
+INTS = np.array([[-7, 7, 5], [3, -2, 0]])
+HOLES = np.where(rng.random((3, 4)) < 0.3, np.nan, A)
+PLACES = np.array([[0, 2, 1, 0], [2, 2, 0, 1]])
+
+# expression: its operands. It is evaluated with `t` for the library and `a`, `b`, ... for the operands.
+EXPRESSIONS: dict[str, tuple[Any, ...]] = {
+    "t.clamp(a, -0.5, 0.5)": (A,),
+    "t.clamp_min(a, 0.1) + t.clamp_max(a, 0.2)": (A,),
+    "t.mul(a, b) + t.sub(a, b) - t.neg(a)": (A, B),
+    "t.div(a, b, rounding_mode='trunc')": (A * 4, B),
+    "t.div(a, b, rounding_mode='floor')": (INTS, np.array([2, -3, 4])),
+    "t.div(a, b, rounding_mode='trunc') ": (INTS, np.array([2, -3, 4])),
+    "t.fmod(a, b)": (A * 4, B),
+    "t.fmod(a, b) ": (INTS, np.array([2, -3, 4])),
+    "t.eq(a, b) | t.ne(a, b) & t.gt(a, b)": (A, B),
+    "t.le(a, b) ^ t.lt(a, b) & t.ge(a, b)": (A, B),
+    "t.absolute(a) + t.amax(a, dim=1, keepdim=True) - t.amin(a)": (A,),
+    "t.arctan2(a, b) + t.arcsinh(a)": (A, B),
+    "t.addcmul(a, b, c, value=0.5)": (A, B, C),
+    "t.addcdiv(a, b, c, value=2.0)": (A, B, P),
+    "t.logit(a)": (P,),
+    "t.logit(a, 0.3)": (P,),
+    "t.sinc(a)": (np.append(A.ravel(), 0.0),),
+    "t.xlogy(a, b)": (np.where(A > 0, A, 0.0), P),
+    "t.heaviside(a, b)": (np.array([-1.0, 0.0, 2.0]), np.array(0.5)),
+    "t.frac(a) + t.deg2rad(a) - t.rad2deg(a)": (A * 3,),
+    "t.fmax(a, b)": (HOLES, B),
+    "t.fmin(a, b)": (HOLES, B),
+    "t.isposinf(a) | t.isneginf(a)": (np.array([np.inf, -np.inf, np.nan, 0.0]),),
+    "t.mv(a, b)": (A, C),
+    "t.baddbmm(a, b, c, beta=0.5, alpha=2.0)": (rng.standard_normal((2, 3, 3)), BATCH, BATCH.transpose(0, 2, 1)),
+    "t.kron(a, b)": (A, M),
+    "t.matrix_power(a, 5)": (M,),
+    "t.trapezoid(a, dx=0.5)": (A,),
+    "t.trapezoid(a, b, dim=1)": (A, np.cumsum(P[0])),
+    "t.logspace(0, 2, 5)": (),
+    "t.hstack([a, b])": (A, B),
+    "t.vstack([a, b])": (A, C),
+    "t.dstack([a, b])": (A, B),
+    "t.column_stack([a, b])": (C, A.T),
+    "t.atleast_1d(a)": (np.array(2.0),),
+    "t.atleast_2d(a)": (C,),
+    "t.atleast_3d(a)": (A,),
+    "t.atleast_3d(a) ": (C,),
+    "t.tensor_split(a, 3, dim=1)[0]": (A,),
+    "t.tensor_split(a, (1, -1), dim=1)[1]": (A,),
+    "t.select(a, 1, -1)": (A,),
+    "t.masked_select(a, b)": (A, A > 0),
+    "t.fliplr(a) + t.flipud(a)": (A,),
+    "t.rot90(a) - t.rot90(a, 3)": (A,),
+    "t.rot90(a, -2, (0, 1))": (A,),
+    "t.diag_embed(a)": (A,),
+    "t.block_diag(a, b)": (A, M),
+    "t.cartesian_prod(a, b)": (C, C[:2]),
+    "t.tril_indices(3, 4, -1)": (),
+    "t.triu_indices(3, 4, 1)": (),
+    "t.scatter_reduce(a, 0, b, c, 'sum')": (A, PLACES, B[:2]),
+    "t.scatter_reduce(a, 0, b, c, 'amax', include_self=False)": (A, PLACES, B[:2]),
+    "t.scatter_reduce(a, 0, b, c, 'prod')": (A, PLACES, B[:2]),
+    "t.nansum(a) + t.nanmean(a, dim=1)": (HOLES,),
+    "t.std_mean(a, dim=1, keepdim=True)[0]": (A,),
+    "t.var_mean(a)[0]": (A,),
+    "t.aminmax(a, dim=0)[1]": (A,),
+    "t.median(a)": (A,),
+    "t.quantile(a, 0.3, dim=1)": (A,),
+    "t.quantile(a, t.tensor([0.25, 0.8]).to(a.dtype), dim=0, keepdim=True, interpolation='midpoint')": (A,),
+    "t.quantile(a, 0.6, interpolation='nearest')": (HOLES,),
+    "t.kthvalue(a, 2, dim=1)[0]": (A,),
+    "t.kthvalue(a, 2, dim=0, keepdim=True)[1]": (A,),
+    "t.bincount(a, minlength=5)": (np.array([0, 2, 2]),),
+    "t.bincount(a, b)": (np.array([0, 3, 3]), np.array([1.0, 2.0, 0.5])),
+    "t.histc(a, 5, -1, 1)": (A,),
+    "t.histc(a, 4)": (A,),
+    "t.bucketize(a, b, right=True)": (A, np.array([-1.0, 0.0, 1.0])),
+    "t.isin(a, b)": (INTS, np.array([7, 3])),
+    "t.cov(a) + t.corrcoef(a)": (A,),
+    "t.cdist(a, b)": (A, B[:2]),
+    "t.cdist(a, b, 1.0)": (BATCH, BATCH[:, :2]),
+    "t.pdist(a)": (A,),
+    "t.dist(a, b, 3)": (A, B),
+    "t.movedim(a, 0, 2) + t.permute(a, (1, 2, 0)) - t.swapdims(t.swapdims(a, 0, 2), 0, 1)": (BATCH,),
+    "t.take_along_dim(a, b, dim=1)": (A, PLACES[:, :1].repeat(2, 1)[[0, 1, 1]]),
+    "a.view_as(b).expand_as(b).reshape_as(a).type_as(b)": (A, B),
+    "a.new_ones(2, 3) + a.new_full((2, 3), 2.0) - a.new_zeros((2, 3))": (A,),
+    "a.clone().contiguous().cpu() * a.dim() * a.nelement()": (A,),
+}
+
+
+def value(expression: str, library: Any, operands: tuple[Any, ...]) -> Any:
+    return eval(expression, {"t": library, **dict(zip("abcd", operands))})
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_pytorchs_numbers(expression: str) -> None:
+    torch = pytest.importorskip("torch")
+    arrays = EXPRESSIONS[expression]
+    ours = [gf.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    y = value(expression, gf, tuple(ours))
+    z = value(expression, torch, tuple(theirs))
+    np.testing.assert_allclose(y.numpy(), z.detach().numpy(), rtol=1e-9, atol=1e-9)
+    no_slope = expression in ("t.heaviside(a, b)", "t.bincount(a, b)")  # in PyTorch
+    if z.requires_grad and not no_slope and not np.isnan(z.detach().numpy()).any():
+        weights = np.random.default_rng(1).standard_normal(y.shape)
+        (y * weights).sum().backward()
+        (z * torch.tensor(weights)).sum().backward()
+        for a, b in zip(ours, theirs):
+            if b.grad is not None:
+                np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-8, atol=1e-8)
+
+
+SOME = ["t.fmod(a, b)", "t.quantile(a, 0.3, dim=1)", "t.scatter_reduce(a, 0, b, c, 'sum')", "t.cdist(a, b)"]
+
+
+@pytest.mark.parametrize("expression", SOME)
+def test_every_mode(expression: str) -> None:
+    gf.testing.check_parity(lambda *operands: value(expression, gf, operands), *EXPRESSIONS[expression])
+
+
+NUMPY: list[tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]] = [
+    (lambda a: gf.quantile(a, [0.1, 0.5], axis=1), lambda a: np.quantile(a, [0.1, 0.5], axis=1), (A,)),
+    (gf.cov, np.cov, (A,)),
+    (gf.kron, np.kron, (A, M)),
+    (lambda a: gf.matrix_power(a, 3), lambda a: np.linalg.matrix_power(a, 3), (M,)),
+    (gf.trapezoid, np.trapezoid, (A,)),
+    (lambda a, b: gf.vstack([a, b]), lambda a, b: np.vstack([a, b]), (A, C)),
+    (lambda a: gf.rot90(a, 3), lambda a: np.rot90(a, 3), (A,)),
+    (gf.cdist, lambda a, b: np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1)), (A, B)),
+    (gf.bincount, np.bincount, (np.array([1, 1, 4]),)),
+    (gf.nanmean, np.nanmean, (HOLES,)),
+]
+
+
+@pytest.mark.parametrize("ours, theirs, arrays", NUMPY)
+def test_numpys_numbers(ours: Any, theirs: Any, arrays: Any) -> None:
+    np.testing.assert_allclose(ours(*map(gf.tensor, arrays)).numpy(), theirs(*arrays), rtol=1e-9, atol=1e-12)
+
+
+def test_random_numbers() -> None:
+    gf.manual_seed(3)
+    x = gf.randn(1000, 3)
+    gf.manual_seed(3)
+    assert (x == gf.random.normal((1000, 3))).all().item()
+    assert x.shape == gf.rand_like(x).shape == (1000, 3)
+    assert gf.randn(2, dtype=gf.float64).dtype is gf.float64
+    drawn = gf.randint(2, 5, (1000,))
+    assert set(drawn.tolist()) == {2, 3, 4} and set(gf.randint(2, (100,)).tolist()) == {0, 1}
+    assert sorted(gf.randperm(10).tolist()) == list(range(10))
+    chances = gf.tensor([0.1, 0.0, 0.6, 0.3])
+    drawn = gf.multinomial(chances, 20000, replacement=True).numpy()
+    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 20000, chances.numpy(), atol=0.02)
+    rows = gf.multinomial(gf.ones((50, 4)), 3)
+    assert rows.shape == (50, 3) and all(len(set(row)) == 3 for row in rows.tolist())
+    assert 400 < gf.bernoulli(gf.full((1000,), 0.5)).sum().item() < 600
+
+
+def test_words_about_tensors() -> None:
+    x = gf.ones((2, 3))
+    assert gf.is_tensor(x) and not gf.is_tensor(np.ones(2))
+    assert gf.is_floating_point(x) and not gf.tensor([1]).is_floating_point()
+    assert gf.numel(x) == 6 and gf.get_default_dtype() is gf.float32
+    assert gf.promote_types(gf.int8, gf.int16) is gf.int16
+    assert gf.as_tensor([1.0, 2.0]).shape == (2,)
+    with gf.inference_mode():
+        assert not gf.is_grad_enabled()
+    with gf.set_grad_enabled(False):
+        assert not gf.is_grad_enabled()
+
+
+def test_mistakes() -> None:
+    cases: list[tuple[Any, str]] = [
+        (lambda: gf.div(A, B, rounding_mode="round"), "rounding_mode"),
+        (lambda: gf.quantile(gf.tensor(A), 1.5), "q from 0 to 1, got 1.5"),
+        (lambda: gf.quantile(gf.tensor(A), 0.5, interpolation="cubic"), "interpolation is one of"),
+        (lambda: gf.kthvalue(gf.tensor(C), 5), "k counts from 1"),
+        (lambda: gf.kthvalue(gf.tensor(C), 0), "k counts from 1"),
+        (lambda: gf.bincount(gf.tensor([-1])), "numbers from 0, got -1"),
+        (lambda: gf.cdist(gf.tensor(A), gf.tensor(M)), "cdist takes"),
+        (lambda: gf.pdist(gf.tensor(C)), "takes a matrix"),
+        (lambda: gf.matrix_power(gf.tensor(A), 2), "square matrices"),
+        (lambda: gf.scatter_reduce(gf.zeros(2), 0, gf.tensor([0]), gf.ones(1), "mean"), "reduce is one of"),
+        (lambda: gf.multinomial(gf.ones((2, 2, 2)), 1), "vector or a matrix"),
+    ]
+    for call, message in cases:
+        with pytest.raises(ValueError, match=message):
+            call()
