@@ -40,6 +40,7 @@ from graphflow.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from graphflow.nn.attention import MultiheadAttention
 from graphflow.nn.container import (
     Flatten,
     Lambda,
@@ -94,7 +95,6 @@ from graphflow.nn.loss import (
 )
 from graphflow.nn.module import Module
 from graphflow.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
-from graphflow.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from graphflow.nn.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -126,6 +126,7 @@ from graphflow.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from graphflow.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from graphflow.nn.state import Buffer
 from graphflow.nn.tensorflow import (
     bias_add,
@@ -138,6 +139,13 @@ from graphflow.nn.tensorflow import (
     softmax_cross_entropy_with_logits,
     softmax_cross_entropy_with_logits_v2,
     sparse_softmax_cross_entropy_with_logits,
+)
+from graphflow.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
 )
 from graphflow.ops.composite import elu, gelu, leaky_relu, log_softmax, relu6, selu, silu, softmax, softplus
 from graphflow.ops.elementwise import relu

@@ -249,6 +249,20 @@ def scaled_dot_product_attention(
         )
     if not 0.0 <= dropout_p <= 1.0:
         raise ValueError(at_line(f"dropout_p should be a probability from 0 to 1, got {dropout_p}", user_origin()))
+    return attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+
+
+def attend(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any,
+    dropout_p: float,
+    is_causal: bool,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """``scaled_dot_product_attention`` that also takes both a mask and ``is_causal``."""
     if dropout_p > 0.0:  # draws random numbers: state, which no program of eager mode may have
         return _attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
     return _attention(query, key, value, attn_mask, is_causal, scale, enable_gqa)
