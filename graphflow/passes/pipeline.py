@@ -12,7 +12,7 @@ from graphflow.core.aval import AVal
 from graphflow.core.errors import VerifyError
 from graphflow.ir.graph import Graph, Node
 from graphflow.ir.verify import Verified, verify
-from graphflow.passes import broadcast, cse, dce, flatten, fold, unify
+from graphflow.passes import broadcast, cse, dce, flatten, fold, loops, places, unify
 from graphflow.passes.algebra import ALGEBRA
 from graphflow.passes.edit import Edit, copy_graph
 from graphflow.passes.stabilize import STABILIZE
@@ -37,6 +37,8 @@ PIPELINE: list[Pass] = [
     Pass("algebra", "exact simplifications: fewer ops to fuse, one form for the patterns to come", ALGEBRA.apply),
     Pass("stabilize", "formulas that overflow or cancel become ones that do not", STABILIZE.apply),
     Pass("flatten", "what follows a linear layer walks the axes of its product, whose epilogue it can be", flatten.run),
+    Pass("places", "parts that are padded and added up are laid side by side: nothing to add", places.run),
+    Pass("loops", "what need not be done in every step of a loop is done once, before or after it", loops.run),
     Pass("cse", "equal values are computed once: gradients repeat parts of the forward pass", cse.run),
     Pass("dce", "what the rewrites left unused is dropped", dce.run),
 ]
@@ -46,7 +48,7 @@ def names() -> tuple[str, ...]:
     """The passes' names, in the order in which they run.
 
     >>> gf.passes.names()
-    ('unify', 'broadcast', 'fold', 'views', 'algebra', 'stabilize', 'flatten', 'cse', 'dce')
+    ('unify', 'broadcast', 'fold', 'views', 'algebra', 'stabilize', 'flatten', 'places', 'loops', 'cse', 'dce')
     """
     return tuple(p.name for p in PIPELINE)
 
@@ -76,6 +78,8 @@ def optimize(
 
 
 def _run(chosen: list[Pass], graph: Graph, observe: Callable[[str, Graph], None] | None) -> None:
+    if any(p.name == "loops" for p in chosen):
+        loops.merge(graph)  # before the bodies of both are optimised
     _run_nested(chosen, graph)
     seen: dict[str, set[Node]] = {p.name: set() for p in chosen}
     verified = Verified() if config.get("verify") else None

@@ -96,6 +96,7 @@ class ControlFlow(Placement):
     def _inside(self, graph: Graph, inputs: Sequence[Located], targets: Sequence[Buffer]) -> list[Any]:
         """The kernels of a nested graph that takes what lies at ``inputs`` and stores its outputs in ``targets``."""
         inner = type(self)(graph, list(inputs), outer=self)
+        inner.wanted = {n: t for n, t in zip(graph.outputs, targets) if n not in inner.located}
         for node in inner.nodes:
             if node not in inner.located:
                 inner.visit(node)
@@ -105,6 +106,9 @@ class ControlFlow(Placement):
 
     def deliver(self, node: Node, target: Buffer) -> None:
         """Store a value in a given buffer."""
+        if node in self.located and self.located[node].buffer is target:
+            return  # it was brought there when it was made
+        self.wanted.pop(node, None)
         if node in self.floating:
             self._settled(node)
         if node in self.fused:

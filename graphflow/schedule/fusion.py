@@ -353,7 +353,8 @@ class Fuser(ControlFlow, Convolutions, Attentions):
             view = where(whole) if callable(where) else whole.slice(where[0], operand.aval.shape, where[1])
             if operand in self.floating:  # computed straight into its place
                 del self.floating[operand]
-                self._join(self._new_group(operand.aval.shape), operand)
+                group = None if filled else self._open_group(operand, None, sharing=True)  # parts read much the same
+                self._join(group or self._new_group(operand.aval.shape), operand)
                 self._store(self.fused[operand], output, view)
             elif operand in self.fused and not filled:
                 self._store(self.fused[operand], output, view)

@@ -47,6 +47,7 @@ class Placement:
         self.number = {n: len(self.all_nodes) + i for i, n in enumerate(self.nodes)}
         self.all_nodes.extend(self.nodes)
         self.results_of: dict[Node, list[Located]] = {}  # of control ops, which have several
+        self.wanted: dict[Node, Buffer] = {}  # where values are to lie
         self.users: dict[Node, list[Node]] = defaultdict(list)
         for n in self.nodes:
             for i in n.inputs:
@@ -77,6 +78,9 @@ class Placement:
         return self.variables[variable]
 
     def temp(self, node: Node, shape: Shape | None = None) -> Buffer:
+        """Memory for a value; where it is wanted at a given place, that place."""
+        if node in self.wanted and shape is None:
+            return self.wanted.pop(node)
         return self.buffer(node.aval.shape if shape is None else shape, node.aval.dtype, "temp", None, node.name)
 
     def free(self, node: Node) -> bool:

@@ -19,7 +19,7 @@ from graphflow.autograd import gradients
 from graphflow.core import dispatch
 from graphflow.core.dims import collecting_assumptions
 from graphflow.ir.graph import Graph, Node, copy_node
-from graphflow.ops import special
+from graphflow.ir.nested import cut_out
 from graphflow.ops.control import cond
 from graphflow.ops.creation import arange, zeros
 from graphflow.ops.loops import SCAN, scan, while_loop
@@ -158,7 +158,6 @@ class BackwardBody:
     def __init__(
         self, body: Graph, carries: int, xs: int, state: Sequence[int], results: Sequence[int], wanted: Sequence[int]
     ) -> None:
-        self.body = body
         self.joint = Graph("backward")
         recorder = Recorder(self.joint)
         with dispatch.recording(recorder), collecting_assumptions(self.joint.assumptions), dispatch.enable_grad():
@@ -192,7 +191,8 @@ class BackwardBody:
         count = len(state)
         order = [*(s._node for s in seeds[:count]), *(s._node for s in sums), *kept]
         order += [*(s._node for s in seeds[count:]), *(taken[i] for i in (*self.slices, *self.fixed))]
-        self.graph = self._cut_out(order, ends)
+        self.joint.assumptions = list(dict.fromkeys([*body.assumptions, *self.joint.assumptions]))
+        self.graph = cut_out(self.joint, order, ends)
 
     def _depending(self, first: int) -> set[Node]:
         """The forward part's nodes whose values differ from step to step."""
@@ -221,27 +221,6 @@ class BackwardBody:
             else:
                 stack.extend(node.inputs)
         return sorted(taken, key=lambda n: n.id)
-
-    def _cut_out(self, order: Sequence[Node], ends: Sequence[Node]) -> Graph:
-        """The graph from the nodes ``order``, its placeholders, to ``ends``."""
-        out = Graph("backward")
-        out.assumptions = list(dict.fromkeys([*self.body.assumptions, *self.joint.assumptions]))
-        mapping: dict[Node, Node] = {}
-        for node in order:
-            attrs = {"shape": node.aval.shape, "dtype": node.aval.dtype}
-            mapping[node] = out.add(special.PLACEHOLDER, (), attrs, name=node.name, origin=node.origin)
-        needed: set[Node] = set()
-        stack = [n for n in ends if n not in mapping]
-        while stack:
-            node = stack.pop()
-            if node not in needed:
-                needed.add(node)
-                stack.extend(i for i in node.inputs if i not in mapping)
-        for node in self.joint.nodes:
-            if node in needed:
-                mapping[node] = copy_node(out, node, tuple(mapping[i] for i in node.inputs), {})
-        out.outputs = [mapping[n] for n in ends]
-        return out
 
 
 # -- while_loop --------------------------------------------------------------------------------------------------------

@@ -41,8 +41,8 @@ def step_of(mode: str, w_hh: Any, b_hh: Any, w_hr: Any = None) -> Step:
 
 def inputs_of(mode: str, x: Any, w_ih: Any, b_ih: Any, b_hh: Any) -> Tensor:
     """The inputs' share of the gates, with the biases that are simply added."""
-    bias = b_ih if b_ih is None or mode == "GRU" else b_ih + b_hh
-    return projected(x, w_ih, bias)
+    inputs = projected(x, w_ih, b_ih)
+    return inputs if b_hh is None or mode == "GRU" else inputs + b_hh
 
 
 def _rnn_step(mode: str) -> Callable[..., Step]:
