@@ -57,6 +57,7 @@ class LoopEmitter:
         self.accumulators: dict[int, Any] = {}
         self.rows: dict[int, Value] = {}
         self.invariants: dict[int, Value] = {}
+        self.large: Any = None  # whether results go past the cache
 
     # -- the nest ---------------------------------------------------------------------------------------------------
     def emit(self) -> None:
@@ -67,7 +68,11 @@ class LoopEmitter:
         stop = b.mul(frame.end, grain)
         stop = b.select(b.icmp_signed("<", stop, units), stop, units)
         self.hoist()
+        if plan.streamed:
+            self.large = b.icmp_signed("!=", frame.argument(sizes + 2), i64(0))
         frame.loop(start, stop, 1, self._unit)
+        if plan.streamed:
+            frame.when(self.large, self.scalar_builder.finish_streams)
         b.ret_void()
 
     def hoist(self) -> None:
@@ -451,6 +456,8 @@ class LoopEmitter:
         name = store.dtype.name
         if not point.lanes_on:
             sb.store_element(value, pointer, index, name)
+        elif step == 1 and point.mask is None and store.access.buffer in self.plan.streamed:
+            sb.store_streamed(value, pointer, index, name, self.large)
         elif step == 1:
             sb.store(value, pointer, index, name, point.mask)
         else:

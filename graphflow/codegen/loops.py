@@ -38,6 +38,7 @@ MAP_BLOCK = 4096  # elements of a map's innermost axis in one unit
 COLUMN_BLOCK = 64  # columns in one unit
 MAX_UNROLLED = 16  # points of small axes that are written out one by one
 MAX_WRITTEN = 128  # values that all these points together may have
+STREAMED_BYTES = 8 << 20  # results of so many bytes leave no room for anything else in the cache
 SHORT_STEP = 4  # strides up to which a vector with gaps is read as whole vectors
 
 
@@ -103,6 +104,7 @@ class LoopPlan:
         self.levels = kernel.levels()
         self.rows = kernel.row_values() if kernel.reduced else [False] * len(kernel.body)
         self.arguments = arguments or Arguments()
+        self.streamed = self._streamed()
         self.text = self._text()
         self.key = hashlib.sha256(self.text.encode()).hexdigest()[:40]
 
@@ -193,6 +195,20 @@ class LoopPlan:
             found.append(i)
         return found[::-1]
 
+    def _streamed(self) -> list[Buffer]:
+        """What is written past the cache where it is large: reading a line only to overwrite it takes memory's time."""
+        if self.form != "map":
+            return []
+        read = {v.access.buffer for v in self.kernel.body if isinstance(v, (Load, Indirect))}
+        size = self.points()
+        return [
+            store.access.buffer
+            for store in self.kernel.stores
+            if store.access.buffer not in read
+            and self.strides[id(store.access)][self.vector] == 1  # type: ignore[index]
+            and (isinstance(size, Dim) or size * store.dtype.itemsize >= STREAMED_BYTES)
+        ]
+
     @property
     def split(self) -> tuple[int, int] | None:
         """(nest axis, rows) if a unit is a block of a reduced axis."""
@@ -248,10 +264,12 @@ class LoopPlan:
         """Chunks of a number of units that depends on the work alone, never on the number of threads."""
         units = evaluate(self.units(), sizes)
         if units <= 0:
-            return Work(0, [1, 0])
-        cost = evaluate(self.points(), sizes) * self.cost()
+            return Work(0, [1, 0, 0])
+        points = evaluate(self.points(), sizes)
+        cost = points * self.cost()
         grain = -(-units // int(min(units, MAX_CHUNKS, max(1.0, cost / CHUNK_COST))))
-        return Work(-(-units // grain), [grain, units])
+        large = any(points * buffer.dtype.itemsize >= STREAMED_BYTES for buffer in self.streamed)
+        return Work(-(-units // grain), [grain, units, int(large)])
 
     # -- text -------------------------------------------------------------------------------------------------------
     def _text(self) -> str:
@@ -260,6 +278,7 @@ class LoopPlan:
         for store in self.kernel.stores:
             arg.buffer(store.access.buffer)
         lines = [f"{self.form} vector={self.vector} block={self.block} split={self.split} unrolled={self.unrolled}"]
+        lines += [f"streamed b{arg.buffer(b)}" for b in self.streamed]
         lines += [f"axis {arg.size(a.extent)}{' reduced' if a.reduced else ''} {a.domain}" for a in self.axes]
         for i, value in enumerate(self.kernel.body):
             lines.append(f"%{i} = {self._value_text(value)}")

@@ -43,6 +43,7 @@ from graphflow.trace.signature import READY, ready
 from graphflow.variable import epoch as variable_epoch
 
 BRIEF = 16  # kernels that are run without letting other Python threads run meanwhile
+ALIGNED_BYTES = 1 << 20  # results that start at a cache line
 PLANS = 256  # plans kept for different symbolic sizes
 
 
@@ -210,7 +211,7 @@ class Native:
                 plan = self._plan(arrays)
             elif plan.arena is not self._arena:
                 self._point(plan)
-            results = [np.empty(shape, dtype) for shape, dtype in plan.outputs]
+            results = [_result(shape, dtype) for shape, dtype in plan.outputs]
             plan.bind(0, [*arrays, *results])
             if self._variables and plan.epoch != variable_epoch():
                 self._bind_variables(plan, len(arrays) + len(results))
@@ -230,8 +231,9 @@ class Native:
         plan = self._plans.get(self._sizes(arrays))
         if plan is None or len(plan.segments) != 1 or len(plan.outputs) != 1 or self.can_fail or self._host:
             return None
-        binding, epoch, empty = plan.binding, variable_epoch, np.empty
+        binding, epoch = plan.binding, variable_epoch
         inputs, ((shape, dtype),) = len(arrays), plan.outputs
+        empty = np.empty if math.prod(shape) * dtype.itemsize < ALIGNED_BYTES else _result
         last, has_variables = 2 + 2 * inputs, bool(self._variables)
         start = self._starter(plan)
         acquire, release = lock.acquire, lock.release
@@ -379,6 +381,14 @@ def _size_sources(program: Program) -> list[tuple[int, int]]:
     return [
         (i, axis) for i, b in enumerate(program.inputs) for axis, size in enumerate(b.shape) if isinstance(size, Dim)
     ]
+
+
+def _result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """An array for a result; a large one starts where kernels can write past the cache."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes < ALIGNED_BYTES:
+        return np.empty(shape, dtype)
+    return np.ndarray(shape, dtype, aligned_empty(nbytes))
 
 
 def _aligned_copy(array: Any) -> Any:

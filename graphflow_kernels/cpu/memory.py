@@ -14,6 +14,8 @@ from graphflow_kernels.cpu.value import Value
 POINTER = ir.PointerType()
 LONGEST_COMB = 4
 """Steps up to which strided elements are read and written as whole vectors with gaps."""
+STREAMED_SIZE = 16
+"""Bytes that a store past the cache writes at least."""
 Index = Any
 """A Python int, an LLVM i64, or a scalar int64 `Value`."""
 
@@ -67,6 +69,29 @@ class Memory(Emitter):
         self.intrinsic(
             f"llvm.masked.store.{mangled(bits.type)}.p0", ir.VoidType(), bits, address, *self._masked(mask, align)
         )
+
+    def store_streamed(self, x: Value, pointer: Any, index: Index, dtype: str, large: Any) -> None:
+        """`store`, past the cache where `large` (an LLVM i1) holds and the place is aligned; see `finish_streams`."""
+        bits = self.store_convert(self.splat(x), dtype)
+        size = self.lanes * types.ITEMSIZE[dtype]
+        if size < STREAMED_SIZE or not isinstance(bits.type, ir.VectorType):
+            self.store(x, pointer, index, dtype)
+            return
+        b, address = self.builder, self.address(pointer, index, dtype)
+        offset = b.and_(b.ptrtoint(address, I64), ir.Constant(I64, size - 1))
+        with b.if_else(b.and_(large, b.icmp_unsigned("==", offset, ir.Constant(I64, 0)))) as (past, through):
+            with past:
+                store = b.store(bits, address, align=size)
+                store.set_metadata("nontemporal", b.module.add_metadata([ir.Constant(I32, 1)]))
+            with through:
+                b.store(bits, address, align=types.ITEMSIZE[dtype])
+
+    def finish_streams(self) -> None:
+        """Make what `store_streamed` wrote visible to other threads before what is written next."""
+        if self.target.name in ("avx512", "avx2", "sse2"):
+            self.intrinsic("llvm.x86.sse.sfence", ir.VoidType())
+        else:
+            self.builder.fence("seq_cst")
 
     def load_element(self, pointer: Any, index: Index, dtype: str) -> Value:
         """One element, as a single value (use `splat` to have it in every lane; arithmetic does so by itself)."""
