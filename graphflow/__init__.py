@@ -70,6 +70,7 @@ _PLACES = {
     "Operation": "graphflow.trace",
     "Session": "graphflow.runtime.session",
     "TensorSpec": "graphflow.trace",
+    "autocast": "graphflow.train",
     "compile": "graphflow.trace",
     "constant": "graphflow.trace",
     "control_dependencies": "graphflow.trace",

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from graphflow.train.averaging import EMA, EarlyStopping
 from graphflow.train.checkpoint import Checkpoint, Restored
+from graphflow.train.precision import GradScaler, Policy, autocast
 from graphflow.train.saver import Saver, latest_checkpoint
+from graphflow.train.steps import GradientAccumulation
 
-__all__ = ["Checkpoint", "Restored", "Saver", "latest_checkpoint"]
+__all__ = [
+    "EMA",
+    "Checkpoint",
+    "EarlyStopping",
+    "GradScaler",
+    "GradientAccumulation",
+    "Policy",
+    "Restored",
+    "Saver",
+    "autocast",
+    "latest_checkpoint",
+]
