@@ -115,3 +115,4 @@ from graphflow.ops.losses import (
     soft_margin_loss,
 )
 from graphflow.ops.mathematical import sigmoid, tanh
+from graphflow.ops.statistics import pdist
