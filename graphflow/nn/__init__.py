@@ -94,7 +94,7 @@ from graphflow.nn.loss import (
     TripletMarginWithDistanceLoss,
 )
 from graphflow.nn.module import Module
-from graphflow.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
+from graphflow.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
 from graphflow.nn.padding import (
     CircularPad1d,
     CircularPad2d,

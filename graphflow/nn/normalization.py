@@ -222,3 +222,9 @@ class BatchNorm2d(_BatchNorm):
     """Batch normalisation (Ioffe and Szegedy 2015) of (batch, channels, height, width)."""
 
     ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation (Ioffe and Szegedy 2015) of (batch, channels, depth, height, width)."""
+
+    ranks = (5,)

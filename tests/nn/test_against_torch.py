@@ -46,6 +46,7 @@ LAYERS: dict[str, tuple[str, tuple[Any, ...], dict[str, Any], list[tuple[int, ..
     "batch norm without statistics": ("BatchNorm1d", (3,), {"track_running_stats": False}, [(8, 3)]),
     "plain batch norm": ("BatchNorm1d", (3,), {"affine": False}, [(8, 3)]),
     "batch norm of images": ("BatchNorm2d", (3,), {"eps": 0.1}, [(4, 3, 5, 6)]),
+    "batch norm of volumes": ("BatchNorm3d", (2,), {}, [(3, 2, 2, 3, 2)]),
     "prelu": ("PReLU", (), {}, [(5, 4)]),
     "prelu of channels": ("PReLU", (3,), {}, [(5, 3, 4)]),
     "flatten": ("Flatten", (), {}, [(5, 3, 4)]),
