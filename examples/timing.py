@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-WARM, SECONDS = 5, 0.4  # steps before the clock starts; time for each way
+WARM, SECONDS = 40, 0.4  # steps before the clock starts (eager code is compiled, too, when it is used often); time
 
 
 def compare(**ways: Callable[[], Any]) -> dict[str, float]:

@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 def example(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Imports an example by its name."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.setattr(importlib.import_module("timing"), "WARM", 1)
     monkeypatch.setattr(importlib.import_module("timing"), "SECONDS", 0.01)
     return importlib.import_module
 
@@ -49,6 +50,53 @@ def test_s4_lenet(example: Any, capsys: Any) -> None:
     check_times(capsys.readouterr().out)
 
 
+def test_s5_lstm_reads_reviews_in_both_styles(example: Any, capsys: Any) -> None:
+    assert min(example("s5_lstm_text").main(["--epochs", "3"]).values()) > 0.85
+    check_times(capsys.readouterr().out)
+
+
+def test_s6_keras(example: Any, capsys: Any) -> None:
+    assert example("s6_keras_digits").main(["--epochs", "3"]) > 0.85
+    printed = capsys.readouterr().out
+    check_times(printed)
+    assert "101,770" in printed and "val_accuracy" in printed
+
+
+def test_s7_regression_in_all_styles(example: Any, capsys: Any) -> None:
+    results = example("s7_regression").main(["--epochs", "30"])
+    assert max(results[style] for style in ("TensorFlow 1", "PyTorch", "Keras")) < 0.25
+    assert results["accuracy"] > 0.8
+    check_times(capsys.readouterr().out)
+
+
+def test_s8_recommenders(example: Any, capsys: Any) -> None:
+    results = example("s8_recommender").main(["--epochs", "3"])
+    assert set(results) == {"dense", "matrix_factorisation", "deep_fm"} and min(results.values()) > 0.7
+    check_times(capsys.readouterr().out)
+
+
+def test_s9_draws_the_losses_of_all_styles(example: Any, capsys: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert min(example("s9_binary_classifier").main(["--epochs", "15", "--out", str(tmp_path)]).values()) > 0.85
+    assert (tmp_path / "s9_loss.png").stat().st_size > 5000
+    check_times(capsys.readouterr().out)
+
+
+@pytest.mark.slow  # S5 has a recurrent layer, too
+def test_s10_gru(example: Any, capsys: Any, tmp_path: Path) -> None:
+    assert example("s10_gru").main(["--epochs", "4", "--out", str(tmp_path)]) < 0.12
+    check_times(capsys.readouterr().out)
+
+
+@pytest.mark.slow  # compiling convolutions and their gradients; the layers have fast tests of their own
+def test_s10_resnet(example: Any, capsys: Any) -> None:
+    assert example("s10_resnet").main(["--epochs", "3"]) > 0.9
+    printed = capsys.readouterr().out
+    check_times(printed)
+    assert "1 trace\n" in printed
+
+
+@pytest.mark.slow  # S3 has the same layers
 def test_s10_autoencoder(example: Any, capsys: Any, tmp_path: Path) -> None:
     assert example("s10_autoencoder").main(["--epochs", "5", "--out", str(tmp_path)]) > 0.3
     check_times(capsys.readouterr().out)
