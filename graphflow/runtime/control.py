@@ -43,8 +43,8 @@ class Tour:
         steps = 0 if region.length is None else evaluate(region.length, self.sizes)
         moves: list[int] = []
         for walk in region.walks:
-            start = self._bytes(walk) * (steps - 1) if region.reverse else 0
-            moves += [walk.slot.index, walk.whole.index, start]
+            start = walk.first + (steps - 1 if region.reverse else 0)
+            moves += [walk.slot.index, walk.whole.index, start * self._bytes(walk)]
         for swap in region.swaps:
             moves += [swap.now.index, swap.home.index, 0, swap.after.index, swap.other.index, 0]
         arguments = [cell.ctypes.data, steps, len(moves) // 3, *moves]

@@ -8,8 +8,9 @@ A program stays one flat list. ``scan``, ``while_loop`` and ``cond`` put marks a
 
 What a body works on from step to step lies in *slots*: buffers that are only entries in the table of pointers. A
 *walked* slot goes along a whole buffer, one slice a step; the state has two places, and two slots that exchange them
-after each step: the body reads the one and writes the other, and nothing is copied. ``begin`` sets the slots, ``again``
-moves them and goes back.
+after each step: the body reads the one and writes the other, and nothing is copied. Where all states are wanted they
+are slices of one buffer, along which both slots walk, one slice apart. ``begin`` sets the slots, ``again`` moves them
+and goes back.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ from graphflow.schedule.kernels import Buffer
 
 
 class Walk(NamedTuple):
-    """A slot that begins at the first slice of a buffer (or the last) and goes on by ``stride`` elements a step."""
+    """A slot that goes along a buffer by ``stride`` elements a step, from slice ``first`` on.
+
+    Where the walk is reversed it goes back, from as many slices before the end.
+    """
 
     slot: Buffer
     whole: Buffer
     stride: Size
+    first: int = 0
 
 
 class Swap(NamedTuple):
