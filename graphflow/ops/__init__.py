@@ -13,6 +13,7 @@ from graphflow.ops import elementwise
 from graphflow.ops import logic
 from graphflow.ops import mathematical
 from graphflow.ops import gamma
+from graphflow.ops import normal
 from graphflow.ops import special
 from graphflow.ops import creation
 from graphflow.ops import reduce

@@ -11,13 +11,13 @@ from typing import Any
 
 from graphflow.core.dtypes import as_dtype, bool_, float32, float64, make_finfo
 from graphflow.core.errors import DTypeError, ShapeError, at_line, user_origin
-from graphflow.ops import random
+from graphflow.ops import normal, random
 from graphflow.ops.creation import beside, zeros_like
 from graphflow.ops.define import cast, promote, public
 from graphflow.ops.elementwise import abs, positive, sign, where
 from graphflow.ops.fused import all_axes_but_last, fused
 from graphflow.ops.logic import isfinite, isnan
-from graphflow.ops.mathematical import erf, exp, expm1, log, logaddexp, sigmoid, tanh
+from graphflow.ops.mathematical import exp, expm1, log, logaddexp, sigmoid, tanh
 from graphflow.ops.movement import part, reshape
 from graphflow.ops.reduce import MAX, SUM, _operands, _reduce, all, floating
 from graphflow.ops.special import stop_gradient
@@ -142,7 +142,7 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
         return 0.5 * x * (1.0 + tanh(inner))
     if approximate != "none":
         raise ValueError(f'gelu: approximate is "none" or "tanh", got {approximate!r}')
-    return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
+    return normal.gelu(x)
 
 
 @public

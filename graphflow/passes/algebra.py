@@ -109,6 +109,7 @@ ARITHMETIC = Rules(
     ("square(negative(x))", "square(x)"),
     ("square(abs(x))", "square(x)"),
     ("pow(x, C)", _power),
+    ("gelu(x)", "multiply(x, ndtr(x))"),  # its slope needs the distribution function, too
     _regroup("add"),
     _regroup("multiply"),
 )

@@ -106,6 +106,37 @@ def _transposed_product(m: Match) -> Node | None:
     return m.make("matmul", m.make("permute", m.b, axes=swap), m.make("permute", m.a, axes=swap))
 
 
+def _put_together(m: Match) -> Node | None:
+    """Parts of one value, each laid where it was cut out, in zeros: their sum is that value, if none is missing.
+
+    The gradient of a tensor that was taken apart, into queries, keys and values say, comes like this.
+    """
+    parts, stack = [], [m.root]
+    while stack:
+        node = stack.pop()
+        if node.op.name == "add":
+            stack.extend(node.inputs)
+            continue
+        source = node.inputs[0] if node.op.name == "pad" else node
+        if source.op.name != "slice" or node.attrs["value"] != 0 or any(node.attrs["interior"]):
+            return None
+        cut = source.attrs
+        if node.attrs["low"] != cut["starts"] or any(k != 1 for k in cut["steps"]):
+            return None
+        parts.append((source.inputs[0], cut["starts"], cut["sizes"]))
+    whole, shape = parts[0][0], m.root.aval.shape
+    if whole.aval.shape != shape or any(w is not whole for w, _, _ in parts):
+        return None
+    axes = [i for i, n in enumerate(shape) if any(sizes[i] != n for _, _, sizes in parts)]
+    if len(axes) != 1 or not all(isinstance(p[1][axes[0]], int) and isinstance(p[2][axes[0]], int) for p in parts):
+        return None
+    spans = sorted((starts[axes[0]], sizes[axes[0]]) for _, starts, sizes in parts)
+    ends = [0, *(start + size for start, size in spans)]
+    if [start for start, _ in spans] != ends[:-1] or ends[-1] != shape[axes[0]]:
+        return None
+    return m.make("add", whole, 0)  # which makes -0.0 the 0.0 that the sum gives
+
+
 VIEWS = Rules(
     ("stop_gradient(x)", "x"),  # gradients were taken when the graph was recorded
     ("identity(x)", "x"),
@@ -126,4 +157,5 @@ VIEWS = Rules(
     ("reshape(b:broadcast_to(x))", _reshape_of_broadcast),
     ("permute(broadcast_to(x))", _permute_of_broadcast),
     ("slice(broadcast_to(x))", _slice_of_broadcast),
+    ("add(x, pad(y))", _put_together),
 )
