@@ -353,7 +353,7 @@ class Fuser(ControlFlow, Convolutions, Attentions):
             view = where(whole) if callable(where) else whole.slice(where[0], operand.aval.shape, where[1])
             if operand in self.floating:  # computed straight into its place
                 del self.floating[operand]
-                group = None if filled else self._open_group(operand, None, sharing=True)  # parts read much the same
+                group = None if filled else self._group_with_all(operand)  # parts are often made of the same values
                 self._join(group or self._new_group(operand.aval.shape), operand)
                 self._store(self.fused[operand], output, view)
             elif operand in self.fused and not filled:
@@ -361,6 +361,28 @@ class Fuser(ControlFlow, Convolutions, Attentions):
             else:
                 self._copy(operand, self._copy_source(operand), output, Located(output, view))
         self.located[node] = Located(output, whole)
+
+    def _group_with_all(self, node: Node) -> Group | None:
+        """The newest group in which a floating value can be computed from what is there, whatever floats below it."""
+        leaves: set[Node] = set()
+        stack = [node]
+        while stack:
+            at = stack.pop()
+            fresh = [n for n in at.inputs if not self.free(n)]
+            stack.extend(n for n in fresh if n in self.floating)
+            leaves.update(n for n in fresh if n not in self.floating)
+        shape = node.aval.shape
+        groups = {g.number: g for n in leaves if n in self.fused for g in [self.fused[n].group]}
+        groups |= {g.number: g for n in leaves if n in self.located for g in self.readers[self.located[n].buffer]}
+        for number in sorted(groups, reverse=True):
+            group = groups[number]
+            plain = not group.kernel.reduced and group.contract is None and isinstance(self.kernels[number], Group)
+            if not plain or group.kernel.shape != shape or self._full(group, node, False):
+                continue
+            inside = [group.members[n].axes == identity(len(shape)) for n in leaves if n in group.members]
+            if all(inside) and all(n in group.members or self._ready(n) < number for n in leaves):
+                return group
+        return None
 
     def finish(self, kernel: Any) -> Kernel:
         if not isinstance(kernel, Group):
