@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import selectors
 import signal
 import sys
 import time
@@ -37,6 +38,7 @@ class _Process:
         self.process = process
         self.connection = connection
         self.tasks: deque[Task] = deque()
+        self.end: str | None = None  # what is known of a worker that is gone
 
 
 class WorkerPool:
@@ -64,6 +66,9 @@ class WorkerPool:
             for worker in range(num_workers):
                 job = Job(worker, num_workers, fetcher, worker_init_fn)
                 self._workers.append(_start(chosen, job))
+        self._selector = selectors.DefaultSelector() if os.name == "posix" else None
+        for each in self._workers if self._selector is not None else ():
+            self._selector.register(each.connection, selectors.EVENT_READ, each)  # type: ignore[union-attr]
 
     def close(self) -> None:
         """End the workers. A worker that does not end by itself within a second is killed."""
@@ -157,16 +162,14 @@ class WorkerPool:
 
     def _receive(self, deadline: float | None) -> None:
         """Take in what has come; wait if nothing has."""
-        busy = {worker.connection: worker for worker in self._workers if worker.tasks}
         left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-        ready = wait(list(busy), left)
+        ready = self._wait(left)
         if not ready:
             raise WorkerError(
                 f"the DataLoader's workers gave no batch within timeout={self.timeout:g} seconds; "
                 + "; ".join(f"worker {i} has {len(w.tasks)} to make" for i, w in enumerate(self._workers))
             )
-        for connection in ready:
-            worker = busy[connection]  # type: ignore[index]
+        for worker in ready:
             try:
                 number, result = receive(worker.connection)
             except (EOFError, OSError):
@@ -174,6 +177,13 @@ class WorkerPool:
                 continue
             worker.tasks.popleft()  # a worker answers in the order in which it is asked
             self._keep(number, result)
+
+    def _wait(self, timeout: float | None) -> list[_Process]:
+        """The workers that have sent something, or are gone."""
+        if self._selector is None:  # Windows, where pipes are no files
+            busy = {worker.connection: worker for worker in self._workers if worker.tasks}
+            return [busy[connection] for connection in wait(list(busy), timeout)]  # type: ignore[index]
+        return [key.data for key, _ in self._selector.select(timeout)]
 
     def _keep(self, number: int, result: Any) -> None:
         if number in self._dropped:
@@ -183,21 +193,27 @@ class WorkerPool:
 
     def _gone(self, worker: _Process) -> None:
         """A worker has ended by itself: that is the result of what it was to make. What came before is given."""
-        worker.process.join(_GRACE)
-        code = worker.process.exitcode
-        if code is None:
-            how = "does not answer any more"
-        elif code < 0:
-            how = f"was killed by signal {-code} ({signal.Signals(-code).name})"
-            how += ": often the system is out of memory" if code == -9 else ""
-        else:
-            how = f"ended with exit code {code}"
-        task = worker.tasks[0]
-        what = f"while it made batch {task.batch}"
-        what += f" (items {_shortened(task.indices)})" if task.indices is not None else ""
-        who = f"worker {self._workers.index(worker)} of the DataLoader (process {worker.process.pid})"
+        if worker.end is None:
+            if self._selector is not None:
+                self._selector.unregister(worker.connection)
+            worker.process.join(_GRACE)
+            who = f"worker {self._workers.index(worker)} of the DataLoader (process {worker.process.pid})"
+            worker.end = f"{who} {_how_it_ended(worker.process.exitcode)}"
+            if worker.tasks:
+                task = worker.tasks[0]
+                worker.end += f" while it made batch {task.batch}"
+                worker.end += f" (items {_shortened(task.indices)})" if task.indices is not None else ""
         while worker.tasks:
-            self._keep(worker.tasks.popleft().number, WorkerError(f"{who} {how} {what}"))
+            self._keep(worker.tasks.popleft().number, WorkerError(worker.end))
+
+
+def _how_it_ended(code: int | None) -> str:
+    if code is None:
+        return "does not answer any more"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    hint = ": often the system is out of memory" if code == -signal.SIGKILL else ""
+    return f"was killed by signal {-code} ({signal.Signals(-code).name}){hint}"
 
 
 def _shortened(indices: Any) -> str:

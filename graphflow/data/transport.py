@@ -19,7 +19,7 @@ import numpy as np
 
 _SHARED = hasattr(os, "memfd_create")  # Linux; elsewhere everything goes through the pipe
 _SMALL = 1 << 12  # bytes that are not worth an anonymous file
-_MAPPED = 1 << 20  # bytes from which mapping the file is cheaper than reading it
+_MAPPED = 1 << 18  # bytes from which mapping the file is cheaper than reading it
 _MOST_MAPPED = 64  # each mapping holds a file descriptor for as long as the batch lives
 _ALIGNMENT = 64
 _mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()

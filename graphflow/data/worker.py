@@ -8,6 +8,7 @@ import random
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -84,7 +85,7 @@ def run(job: Job, connection: Connection, inherited: Sequence[Connection]) -> No
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     for end in inherited:
         end.close()
-    _one_thread()
+    _stand_back()
     worker = _Worker(job)
     try:
         while (task := connection.recv()) is not None:
@@ -93,11 +94,14 @@ def run(job: Job, connection: Connection, inherited: Sequence[Connection]) -> No
         pass
 
 
-def _one_thread() -> None:
-    """Workers share the CPUs among themselves: each computes on one."""
+def _stand_back() -> None:
+    """Leave the CPUs to the program: compute on one, and do not take it from the program when a new task comes."""
     from graphflow.runtime.gang import set_num_threads
 
     set_num_threads(1)
+    if hasattr(os, "SCHED_BATCH"):  # Linux: waking up is no reason to go first; the share of time stays the same
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 class _Worker:

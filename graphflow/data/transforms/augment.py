@@ -18,6 +18,12 @@ from graphflow.tensor import Tensor
 NEAREST, BILINEAR = InterpolationMode.NEAREST, InterpolationMode.BILINEAR
 
 
+def between(rng: np.random.Generator, limits: Any) -> float:
+    """A number drawn evenly; several times as fast as NumPy's ``uniform`` for a single one."""
+    low, high = limits
+    return low + (high - low) * rng.random()  # type: ignore[no-any-return]
+
+
 class _WithProbability(Transform):
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
@@ -120,8 +126,8 @@ class RandomResizedCrop(Transform):
         """(top, left, height, width)."""
         rng = sample_generator()
         for _ in range(10):
-            area = rows * columns * rng.uniform(*self.scale)
-            ratio = math.exp(rng.uniform(*np.log(self.ratio)))
+            area = rows * columns * between(rng, self.scale)
+            ratio = math.exp(between(rng, np.log(self.ratio)))
             width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < width <= columns and 0 < height <= rows:
                 return int(rng.integers(rows - height + 1)), int(rng.integers(columns - width + 1)), height, width
@@ -158,7 +164,7 @@ class RandomRotation(Transform):
         self.fill = fill
 
     def __call__(self, image: Image) -> Image:
-        angle = sample_generator().uniform(*self.degrees)
+        angle = between(sample_generator(), self.degrees)
         return geometry.rotate(image, angle, self.interpolation, self.expand, self.center, self.fill)
 
 
@@ -199,16 +205,16 @@ class RandomAffine(Transform):
     def __call__(self, image: Image) -> Image:
         rng = sample_generator()
         rows, columns = layout(image).size
-        angle = rng.uniform(*self.degrees)
+        angle = between(rng, self.degrees)
         move = [0.0, 0.0]
         if self.translate is not None:
             reach = self.translate[0] * columns, self.translate[1] * rows
-            move = [round(rng.uniform(-limit, limit)) for limit in reach]
-        scale = 1.0 if self.scale is None else rng.uniform(*self.scale)
+            move = [round(between(rng, (-limit, limit))) for limit in reach]
+        scale = 1.0 if self.scale is None else between(rng, self.scale)
         shear = [0.0, 0.0]
         if self.shear is not None:
             limits = [*self.shear, 0.0, 0.0][:4]
-            shear = [rng.uniform(*limits[:2]), rng.uniform(*limits[2:])]
+            shear = [between(rng, limits[:2]), between(rng, limits[2:])]
         return geometry.affine(image, angle, move, scale, shear, self.interpolation, self.fill, self.center)
 
 
@@ -265,8 +271,8 @@ class RandomErasing(_WithProbability):
         im = layout(image)
         rows, columns = im.size
         for _ in range(10):
-            area = rows * columns * rng.uniform(*self.scale)
-            ratio = math.exp(rng.uniform(*np.log(self.ratio)))
+            area = rows * columns * between(rng, self.scale)
+            ratio = math.exp(between(rng, np.log(self.ratio)))
             height, width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if not (0 < height < rows and 0 < width < columns):
                 continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,21 +78,32 @@ def normalize(tensor: Tensor, mean: Any, std: Any, inplace: bool = False) -> Ten
 
     Raises ValueError for a ``std`` of zero, ShapeError for other numbers of channels.
     """
-    array = need_tensor(tensor, "normalize")
-    shift, scale = _per_channel(tuple(np.ravel(mean).tolist()), tuple(np.ravel(std).tolist()), array.dtype.name)
-    if array.ndim < 3 or len(shift) not in (1, array.shape[-3]) or len(scale) not in (1, array.shape[-3]):
-        raise ShapeError(f"normalize: {len(shift)} means and {len(scale)} stds for a tensor of shape {array.shape}")
-    out = array - shift
-    out /= scale
-    return Tensor(out)
+    return Standard(mean, std)(tensor)
 
 
-@lru_cache(maxsize=64)
-def _per_channel(mean: tuple[float, ...], std: tuple[float, ...], dtype: str) -> tuple[Array, Array]:
-    shift, scale = (np.array(values, dtype)[:, None, None] for values in (mean, std))
-    if not scale.all():
-        raise ValueError(f"normalize: std must not be zero, got {std}")
-    return shift, scale
+class Standard:
+    """``normalize`` with its constants made ready."""
+
+    def __init__(self, mean: Any, std: Any) -> None:
+        self._mean, self._std = np.ravel(mean), np.ravel(std)
+        if not self._std.all():
+            raise ValueError(f"normalize: std must not be zero, got {std}")
+        self._ready: dict[Any, tuple[Array, Array]] = {}
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        array = need_tensor(tensor, "normalize")
+        found = self._ready.get(array.dtype)
+        if found is None:
+            found = self._ready[array.dtype] = self._in(array.dtype)
+        shift, scale = found
+        if array.ndim < 3 or len(shift) not in (1, array.shape[-3]) or len(scale) not in (1, array.shape[-3]):
+            raise ShapeError(f"normalize: {len(shift)} means and {len(scale)} stds for a tensor of shape {array.shape}")
+        out = array - shift
+        out /= scale
+        return Tensor(out)
+
+    def _in(self, dtype: Any) -> tuple[Array, Array]:
+        return self._mean.astype(dtype)[:, None, None], self._std.astype(dtype)[:, None, None]
 
 
 # -- brightness and colours ----------------------------------------------------------------------------------------

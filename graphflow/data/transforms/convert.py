@@ -66,9 +66,10 @@ class Normalize(Transform):
         self.mean = mean
         self.std = std
         self.inplace = inplace
+        self._normalize = color.Standard(mean, std)
 
     def __call__(self, tensor: Tensor) -> Tensor:
-        return color.normalize(tensor, self.mean, self.std)
+        return self._normalize(tensor)
 
 
 class Resize(Transform):

@@ -174,10 +174,10 @@ def inverse_affine(
 
 def _warp(planes: Array, matrix: Sequence[float], shape: tuple[int, int], mode: InterpolationMode, fill: Any) -> Array:
     """Output pixel p shows the input at matrix @ p, both measured from the images' middles."""
-    a, b, c, d, e, f = (np.float32(value) for value in matrix)
+    a, b, c, d, e, f = matrix
     x, y = centers(*shape)
     height, width = planes.shape[-2:]
-    return sample(planes, a * x + b * y + (c + width / 2), d * x + e * y + (f + height / 2), mode, fill)
+    return sample(planes, (x * a + (c + width / 2)) + y * b, (x * d + (f + height / 2)) + y * e, mode, fill)
 
 
 def affine(

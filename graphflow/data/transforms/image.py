@@ -103,7 +103,7 @@ def need_tensor(image: Image, owner: str) -> Array:
     """The array of a floating-point image tensor."""
     if not isinstance(image, Tensor):
         raise TypeError(f"{owner} needs a tensor, got {type(image).__name__}: put ToTensor() in front of it")
-    array = image.numpy()
+    array = image._data if image._data is not None else image.numpy()
     if array.dtype.kind != "f":
         raise DTypeError(f"{owner} needs a floating-point tensor, got {image.dtype}: ToTensor() gives one in [0, 1]")
     return array

@@ -103,20 +103,26 @@ def sample(planes: Array, x: Array, y: Array, mode: InterpolationMode, fill: Any
     framed[...] = fill_of(fill, planes)
     framed[..., 1:-1, 1:-1] = planes
     flat = framed.reshape(*planes.shape[:-2], -1)
-    stride = width + 2
     if mode is InterpolationMode.NEAREST:
-        column = np.floor(x).clip(-1, width).astype(np.intp)
-        row = np.floor(y).clip(-1, height).astype(np.intp)
-        return flat.take((row + 1) * stride + (column + 1), axis=-1)
+        places = _framed(y + 1, height) * (width + 2)
+        places += _framed(x + 1, width)
+        return flat.take(places, axis=-1)
     if mode is not InterpolationMode.BILINEAR:
         raise ValueError(f"turned and warped images are read with nearest or bilinear interpolation, not {mode.value}")
     x, y = x - np.float32(0.5), y - np.float32(0.5)
     left, top = np.floor(x), np.floor(y)
     across, down = x - left, y - top
-    columns = [(left + i).clip(-1, width).astype(np.intp) + 1 for i in (0, 1)]
-    rows = [((top + i).clip(-1, height).astype(np.intp) + 1) * stride for i in (0, 1)]
+    columns = [_framed(left + i, width) for i in (1, 2)]
+    rows = [_framed(top + i, height) * (width + 2) for i in (1, 2)]
     upper, lower = (
         flat.take(row + columns[0], axis=-1) * (1 - across) + flat.take(row + columns[1], axis=-1) * across
         for row in rows
     )
     return to_dtype(upper * (1 - down) + lower * down, planes.dtype)
+
+
+def _framed(at: Array, size: int) -> Array:
+    """Coordinates that count from the frame on, as whole numbers in it: none is negative, so cutting off rounds."""
+    np.minimum(at, size + 1, out=at)
+    np.maximum(at, 0, out=at)
+    return at.astype(np.intp)
