@@ -37,7 +37,12 @@ def gan_loss(model: Any, x: Any) -> Any:
     return model.discriminator_loss(x, penalty=0.5) + model.generator_loss(x.shape[0])
 
 
+def by_classes(model: Any, x: Any, y: Any) -> Any:
+    return F.cross_entropy(model(x), y)
+
+
 bits = (rng.random((6, 12)) < 0.5).astype("float32")
+tokens, classes = rng.integers(0, 7, (4, 6)), np.array([0, 2, 1, 2])
 ratings = rng.standard_normal(8).astype("float32")
 
 TRIALS: dict[str, Trial] = {
@@ -52,6 +57,13 @@ TRIALS: dict[str, Trial] = {
     "autoencoder": Trial(lambda: models.Autoencoder((12, 6, 3)), (bits,), lambda m, x: F.mse_loss(m(x), x)),
     "vae": Trial(lambda: models.VAE(12, 8, 2), (bits,), lambda m, x: models.vae_loss(x, *m(x))),
     "gan": Trial(lambda: models.GAN(2, 3, 8), (images(6, 1, 2).reshape(6, 2),), gan_loss),
+    "lstm": Trial(lambda: models.LSTMClassifier(7, 3, 4, 5), (tokens, classes), by_classes),
+    "gru": Trial(lambda: models.GRUClassifier(7, 3, 4, 5, 2, bidirectional=True), (tokens, classes), by_classes),
+    "seq2seq": Trial(
+        lambda: models.Seq2Seq(7, 7, 4, 5),
+        (tokens, tokens[:, ::-1].copy()),
+        lambda m, x, y: F.cross_entropy(m(x, y)[:, :-1].permute(0, 2, 1), y[:, 1:]),
+    ),
     "matrix factorisation": Trial(
         lambda: models.MatrixFactorization(5, 7, 3),
         (rng.integers(0, 5, 8), rng.integers(0, 7, 8), ratings),
@@ -164,3 +176,27 @@ def test_names_are_torchvisions() -> None:
 def test_mistakes() -> None:
     with pytest.raises(ValueError, match="multiple of 4 and at least 16, got 10"):
         models.LeNet(size=10)
+
+
+@pytest.mark.slow
+def test_seq2seq_learns_to_turn_sequences_round() -> None:
+    gf.random.seed(0)
+    model = models.Seq2Seq(9, 9, 16, 48)
+    optimizer = gf.optim.Adam(model.parameters(), lr=1e-2)
+    start = np.zeros((64, 1), int)
+
+    @gf.compile
+    def step(x: Any, y: Any) -> Any:
+        loss = F.cross_entropy(model(x, y[:, :-1]).flatten(0, 1), y[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(500):
+        x = rng.integers(1, 9, (64, 6))
+        step(x, np.concatenate([start, x[:, ::-1]], 1))
+    x = rng.integers(1, 9, (64, 6))
+    with gf.no_grad():
+        written = model.write(gf.tensor(x), start=0, length=6).numpy()
+    assert (written == x[:, ::-1]).mean() > 0.95
