@@ -14,6 +14,7 @@ from graphflow.codegen.contract import ContractPlan, can_generate, emit_contract
 from graphflow.codegen.conv import ConvPlan, emit_conv
 from graphflow.codegen.jit import Unit
 from graphflow.codegen.loops import LoopPlan, Work
+from graphflow.codegen.user import UserPlan, user_unit
 from graphflow.core.dims import Dim, Size, evaluate
 from graphflow.schedule.kernels import (
     Access,
@@ -143,10 +144,13 @@ def _library(kernel: LibraryKernel, status: Buffer, node: int) -> Instruction:
     dtypes = [b.dtype.name for b in (*kernel.inputs, kernel.output)]
     text = f"library {kernel.name} {dtypes} {kernel.params!r} {[len(b.shape) for b in (*kernel.inputs, kernel.output)]}"
 
+    key = hashlib.sha256(text.encode()).hexdigest()[:40]
+    if kernel.name == "user":
+        return Instruction(kernel, user_unit(kernel, key), [*kernel.inputs, kernel.output], [], UserPlan(kernel))
+
     from graphflow_kernels.cpu.library import KERNELS
 
     function: Any = KERNELS[kernel.name](dtypes, kernel.params)
-    key = hashlib.sha256(text.encode()).hexdigest()[:40]
     return Instruction(
         kernel,
         Unit.python(key, function, kernel.name),

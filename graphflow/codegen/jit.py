@@ -44,6 +44,9 @@ class Unit:
     tuned: bool = False
     """Whether it is an emitter of graphflow_kernels that is at work: much for LLVM to do, and nothing for Numba."""
 
+    address: Callable[[], int] | None = None
+    """Compiles a kernel in some other way, which leaves nothing in the disk cache; its address."""
+
     @classmethod
     def python(cls, key: str, pyfunc: Callable[..., None], name: str = "") -> Unit:
         """A kernel written in Python that Numba can compile: ``pyfunc(table, args, begin, end, scratch)``.
@@ -78,6 +81,8 @@ def compile_units(units: Iterable[Unit]) -> dict[str, int]:
     if not wanted.keys() <= table.keys():
         with _lock:
             missing = [unit for key, unit in wanted.items() if key not in table]
+            table.update({unit.key: unit.address() for unit in missing if unit.address is not None})
+            missing = [unit for unit in missing if unit.address is None]
             _load_from_disk([unit.key for unit in missing], machine, table)
             missing = [unit for unit in missing if unit.key not in table]
             if missing:

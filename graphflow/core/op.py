@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from graphflow.core.aval import AVal
 
-Kind = Literal["map", "reduce", "view", "place", "gather", "contract", "library", "source", "effect", "control"]
+Kind = Literal["map", "reduce", "view", "place", "gather", "contract", "library", "source", "effect", "control", "custom"]
 # map      one output element from the elements at the same (broadcast) place      add, exp, where, iota, random_bits
 # reduce   combines the elements along attrs["axes"] (result keeps no such axes)   sum, max
 # view     the same elements in other places: no arithmetic, no copy               reshape, permute, slice, broadcast_to
@@ -23,6 +23,7 @@ Kind = Literal["map", "reduce", "view", "place", "gather", "contract", "library"
 # source   no operands: its value comes from outside or from attrs                 placeholder, constant, variable_read
 # effect   reads or changes state, prints, or may raise; never dropped or moved    variable_assign, print
 # control  runs nested graphs                                                      cond, while_loop, scan
+# custom   the user's own NumPy function, or Numba kernel                          whatever gf.custom_op made
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Op:
              place    (avals, **attrs) -> for each operand (starts, steps) of a slice, or a function that gives the view
                       of its elements' places from the view of the whole
              library  (avals, **attrs) -> name of the kernel in graphflow_kernels and its parameters
+             custom   the same, or None: Python computes it
              others are known to the scheduler by their kind
     samples  () -> Sample list
     dtypes   the operand dtypes it takes (names of groups in ops/define.py)

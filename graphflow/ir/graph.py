@@ -314,14 +314,17 @@ def has_effect(node: Node) -> bool:
     """Whether a node does something besides giving a value: itself, or in a graph nested in it."""
     if node.op.kind != "control":
         return node.op.kind == "effect"
+    return any(n.op.kind == "effect" for n in nested(node))
+
+
+def nested(node: Node) -> Iterator[Node]:
+    """The nodes of the graphs in a control node's attributes, and of those in theirs."""
     graphs = [node.attrs.values()]
     while graphs:
         for inner in graphs.pop():
             if isinstance(inner, Graph):
-                if any(n.op.kind == "effect" for n in inner.nodes):
-                    return True
+                yield from inner.nodes
                 graphs.extend(n.attrs.values() for n in inner.nodes if n.op.kind == "control")
-    return False
 
 
 def ancestors(roots: Iterable[Node]) -> list[Node]:

@@ -32,6 +32,7 @@ from graphflow.ops import losses
 from graphflow.ops import control
 from graphflow.ops import loops
 from graphflow.ops import custom
+from graphflow.ops import user
 from graphflow.ops import statistics
 from graphflow.ops import formulas
 from graphflow.ops import stacking

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphflow.core.dims import Dim
 from graphflow.core.errors import FeedError, at_line
-from graphflow.ir.graph import Graph, Node, has_effect
+from graphflow.ir.graph import Graph, Node, nested
 from graphflow.passes.functionalize import functionalize
 from graphflow.passes.pipeline import optimize as run_passes
 from graphflow.runtime.executor import Executable, make_executable
@@ -36,9 +36,14 @@ def build(
     if not optimize:
         return make_executable(graph, inputs, native=False)
     optimized = run_passes(graph)
-    native = not any(n.op.kind == "control" and has_effect(n) for n in optimized.nodes)  # prints inside: interpreted
+    native = not any(n.op.kind == "control" and _needs_python(n) for n in optimized.nodes)
     inputs = [optimized.find(n.name) for n in inputs]
     return make_executable(optimized, inputs, native=native, num_threads=num_threads)
+
+
+def _needs_python(node: Node) -> bool:
+    """Whether something in a loop or a branch runs in Python, a print or the user's function: natively it cannot."""
+    return any(n.op.kind == "effect" or (n.op.kind == "custom" and n.op.emit is None) for n in nested(node))
 
 
 def _check_sizes(graph: Graph, inputs: Sequence[Node]) -> None:

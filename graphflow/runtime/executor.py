@@ -24,7 +24,7 @@ import numpy as np
 
 from graphflow.codegen.build import Instruction, build
 from graphflow.codegen.jit import compile_units
-from graphflow.core.dims import Dim, bind_sizes
+from graphflow.core.dims import Dim, bind_sizes, concrete
 from graphflow.core.dims import evaluate as evaluate_size
 from graphflow.core.errors import FeedError, IndexingError, at_line
 from graphflow.ir.graph import Graph, Node, has_effect
@@ -323,12 +323,24 @@ class Native:
                     self._fail(plan)
 
     def _host_step(self, step: HostStep, plan: Plan) -> None:
+        attrs = {k: concrete(v, plan.sizes) for k, v in step.node.attrs.items()}
+        inputs = [self._memory(b, plan).reshape(_shape(n, plan)) for b, n in zip(step.inputs, step.node.inputs)]
+        if step.output is None:
+            step.node.op.ref(*(a.copy() for a in inputs), **attrs)
+        else:
+            out = self._memory(step.output, plan)
+            out[...] = np.reshape(step.node.op.ref(*inputs, **attrs), out.shape)
+
+    def _memory(self, buffer: Buffer, plan: Plan) -> Any:
+        """A buffer's memory as an array."""
         import ctypes
 
-        shape, dtype = plan.shapes[step.input], step.input.dtype.np
-        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        raw = ctypes.string_at(int(plan.table[step.input.index]), nbytes)
-        step.node.op.ref(np.frombuffer(raw, dtype).reshape(shape), **step.node.attrs)
+        shape, dtype = plan.shapes[buffer], buffer.dtype.np
+        nbytes = math.prod(shape) * dtype.itemsize
+        if not nbytes:
+            return np.empty(shape, dtype)
+        raw: Any = (ctypes.c_uint8 * nbytes).from_address(int(plan.table[buffer.index]))
+        return np.frombuffer(raw, np.uint8).view(dtype).reshape(shape)
 
     def _fail(self, plan: Plan) -> None:
         number = int(self._status[0]) - 1
@@ -368,6 +380,10 @@ class Native:
             plan.table[buffer.index] = base + offset
         for buffer, array in (*self._constants, *self._host):
             plan.table[buffer.index] = array.ctypes.data
+
+
+def _shape(node: Node, plan: Plan) -> tuple[int, ...]:
+    return tuple(evaluate_size(s, plan.sizes) for s in node.aval.shape)
 
 
 def _can_fail(kernel: Any) -> bool:

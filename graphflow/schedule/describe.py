@@ -9,7 +9,6 @@ from graphflow.schedule.kernels import (
     AttentionKernel,
     ContractKernel,
     ConvKernel,
-    HostStep,
     LibraryKernel,
     LoopKernel,
     Program,
@@ -54,7 +53,7 @@ def _domain(kernel: Any) -> str:
     if isinstance(kernel, LoopKernel):
         reduced = f" over axes {kernel.reduced}" if kernel.reduced else ""
         return f"{shape_str(kernel.shape)}{reduced}"
-    return "" if isinstance(kernel, HostStep) else shape_str(kernel.output.shape)
+    return "" if kernel.output is None else shape_str(kernel.output.shape)
 
 
 def _ops(kernel: Any) -> str:

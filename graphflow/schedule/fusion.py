@@ -53,6 +53,7 @@ from graphflow.schedule.kernels import (
 from graphflow.schedule.marks import Nested
 from graphflow.schedule.placement import is_tiny
 from graphflow.schedule.split import split_reduction
+from graphflow.schedule.user import UserOps
 
 MAX_REREAD = 1 << 16  # elements of a row that a second pass may walk again (a row that stays in cache)
 MAX_CHAIN = 24  # ops in a floating chain
@@ -60,7 +61,7 @@ MAX_BODY = 128  # values in one kernel body, in all passes over a row: beyond th
 MAX_LEVEL = 4  # reductions in one kernel that each need the one before: each walks the row once more
 
 
-class Fuser(ControlFlow, Convolutions, Attentions):
+class Fuser(ControlFlow, Convolutions, Attentions, UserOps):
     """One walk over one graph."""
 
     # -- the walk ---------------------------------------------------------------------------------------------------
@@ -338,7 +339,7 @@ class Fuser(ControlFlow, Convolutions, Attentions):
     def _effect(self, node: Node) -> None:
         source = self._contiguous(node.inputs[0])
         self.read_at[source].add(len(self.kernels))
-        self.kernels.append(HostStep(node, source, [node]))
+        self.kernels.append(HostStep(node, [source], None, [node]))
         self.located[node] = Located(source, View.contiguous(node.aval.shape))
 
     def _place(self, node: Node) -> None:

@@ -324,19 +324,20 @@ class LibraryKernel:
 
 @dataclass(eq=False)
 class HostStep:
-    """An effect that Python carries out between two stretches of native code (prints, numeric checks)."""
+    """What Python does between two stretches of native code: prints, numeric checks, functions of the user's."""
 
     node: Node
-    input: Buffer
+    inputs: list[Buffer]
+    output: Buffer | None = None
     nodes: list[Node] = field(default_factory=list)
     why: str = "runs in Python"
     kind: str = "Host"
 
     def reads(self) -> list[Buffer]:
-        return [self.input]
+        return list(self.inputs)
 
     def writes(self) -> list[Buffer]:
-        return []
+        return [] if self.output is None else [self.output]
 
 
 Kernel = LoopKernel | ContractKernel | ConvKernel | AttentionKernel | LibraryKernel | HostStep

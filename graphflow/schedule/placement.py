@@ -293,7 +293,7 @@ class Placement:
         return output
 
     def _host_reads(self, buffer: Buffer) -> bool:
-        return any(isinstance(k, HostStep) and k.input is buffer for k in self.kernels)
+        return any(isinstance(k, HostStep) and buffer in k.inputs for k in self.kernels)
 
     def updates(self) -> list[tuple[Any, Buffer]]:
         """Bring the new values of variables into the variables' own buffers.

@@ -56,7 +56,7 @@ def _parts(work: int) -> int:
 
 
 @cache
-def _pointer() -> Any:
+def pointer_at() -> Any:
     """``at(address, dtype)``: a pointer to numbers of a type, which Numba indexes like an array."""
     from numba import types
     from numba.extending import intrinsic
@@ -144,7 +144,7 @@ def _kernel(*names: str) -> Callable[[Any], Any]:
 @_kernel("scatter_set", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
 def _scatter(name: str, dtypes: Sequence[str], params: Params) -> Function:
     """A chunk owns some rows of the result and applies the updates that fall into them, in order."""
-    at, (load, store, number) = _pointer(), _element(dtypes[0])
+    at, (load, store, number) = pointer_at(), _element(dtypes[0])
     axis, rank, index_rank = params["axis"], params["rank"], params["index_rank"]
     mode = {"set": _SET, "add": _ADD, "mul": _MUL, "min": _MIN, "max": _MAX}[name.partition("_")[2]]
 
@@ -195,7 +195,7 @@ def _scatter(name: str, dtypes: Sequence[str], params: Params) -> Function:
 @_kernel("cumsum", "cumprod")
 def _cumulative(name: str, dtypes: Sequence[str], params: Params) -> Function:
     """A chunk owns some lines along the axis; neighbouring lines go in step, so that memory is read in order."""
-    at, (load, store, number) = _pointer(), _element(dtypes[0])
+    at, (load, store, number) = pointer_at(), _element(dtypes[0])
     axis, rank = params["axis"], params["rank"]
     is_sum = name == "cumsum"
 
@@ -229,7 +229,7 @@ def _cumulative(name: str, dtypes: Sequence[str], params: Params) -> Function:
 @_kernel("searchsorted")
 def _searchsorted(name: str, dtypes: Sequence[str], params: Params) -> Function:
     """Binary search of each value in a sorted vector; NaN counts as greater than everything."""
-    at, load = _pointer(), _element(dtypes[0]).load
+    at, load = pointer_at(), _element(dtypes[0]).load
     rank, right = params["rank"], params["right"]
 
     def searchsorted(table: int, args: int, begin: int, end: int, scratch: int) -> None:
@@ -264,7 +264,7 @@ def _argsort(name: str, dtypes: Sequence[str], params: Params) -> Function:
 
     NaN counts as greater than everything.
     """
-    at, load = _pointer(), _element(dtypes[0]).load
+    at, load = pointer_at(), _element(dtypes[0]).load
     rank = params["rank"]
 
     def argsort(table: int, args: int, begin: int, end: int, scratch: int) -> None:
