@@ -155,7 +155,7 @@ def _scoped(model: Any, inputs: tuple[Any, ...]) -> tuple[Graph, dict[Node, str]
     scopes: dict[Node, str] = {}
     around: list[str] = []  # the names of the calls that a call is inside of
     for call in calls:  # inner calls come after those around them
-        name = f"{type(call.module).__name__}[{call.path.rpartition('.')[2]}]"
+        name = f"{call.path.rpartition('.')[2]}[{type(call.module).__name__}]"
         around = [*around[: call.depth - 1], name] if call.depth else []
         scopes.update(dict.fromkeys(call.nodes, "/".join(around)))
     return graph, {n: s for n, s in scopes.items() if n.graph is graph}

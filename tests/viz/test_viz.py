@@ -252,10 +252,10 @@ def test_graphs_for_tensorboard_are_grouped(step: Any, tmp_path: Path) -> None:
         names = {node.name for node in graph.node}
         assert all(used.lstrip("^") in names for node in graph.node for used in node.input)
         if number == 0:
-            assert any(name == "Conv2d[conv]/conv" for name in names)
-            assert any(name.startswith("Sequential[head]/Linear[1]/") for name in names)
+            assert any(name == "conv[Conv2d]/conv" for name in names)
+            assert any(name.startswith("head[Sequential]/1[Linear]/") for name in names)
             shapes = [
-                s for n in graph.node if n.name == "Conv2d[conv]/conv" for s in n.attr["_output_shapes"].list.shape
+                s for n in graph.node if n.name == "conv[Conv2d]/conv" for s in n.attr["_output_shapes"].list.shape
             ]
             assert [d.size for d in shapes[0].dim] == [-1, 4, 8, 8]
         if number == 1:
