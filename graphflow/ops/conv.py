@@ -12,12 +12,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from graphflow.core import dispatch
 from graphflow.core.aval import AVal
 from graphflow.core.dims import Dim, Shape, Size, same_size, shape_str
 from graphflow.core.dispatch import apply
 from graphflow.core.errors import DTypeError, ShapeError
 from graphflow.core.op import Sample
 from graphflow.ops.creation import beside, zeros
+from graphflow.ops.custom import rule
 from graphflow.ops.define import primitive
 from graphflow.ops.elementwise import needs_gradient
 from graphflow.ops.movement import permute_dims, place, reshape, reverse, strided
@@ -90,17 +92,24 @@ def _conv_vjp(
     sizes: Shape,
     outputs_first: bool,
 ) -> tuple[Tensor | None, Tensor | None]:
-    groups, outputs, _, *taps = w.shape
+    groups, outputs = w.shape[:2]
     g = swapped(g, 0, 1) if outputs_first else g
     g = reshape(g, (x.shape[0], groups, outputs, *sizes))
     gx = gw = None
     if needs_gradient(x):
         gx = reshape(spread(g, w, strides, low, dilations, x.shape[3:]), x.shape)
     if needs_gradient(w):
-        # Batch and channels change places: for each channel, the gradient is a kernel that is laid on the input.
-        weights = permute_dims(g, (1, 2, 0, *range(3, g.ndim)))
-        gw = reshape(convolution(swapped(x, 0, 2), weights, dilations, low, strides, tuple(taps), True), w.shape)
+        gw = _kernel_gradient(x, g, w.shape, strides, low, dilations)
     return gx, gw
+
+
+def _kernel_gradient(x: Tensor, g: Tensor, shape: Shape, strides: Ints, low: Shape, dilations: Ints) -> Tensor:
+    """The gradient in a kernel of this shape, given that of the result: g (batch, groups, outputs, ...).
+
+    Batch and channels change places: for each channel, the gradient is a kernel that is laid on the input.
+    """
+    weights = permute_dims(g, (1, 2, 0, *range(3, g.ndim)))
+    return reshape(convolution(swapped(x, 0, 2), weights, dilations, low, strides, shape[3:], True), shape)
 
 
 CONV = primitive(
@@ -152,13 +161,58 @@ def swapped(x: Tensor, a: int, b: int) -> Tensor:
 def spread(g: Tensor, w: Tensor, strides: Ints, low: Shape, dilations: Ints, sizes: Shape) -> Tensor:
     """The transpose of CONV: each element of g (batch, groups, outputs, ...) times the kernel, laid where it came from.
 
-    w is (groups, outputs, channels, ...), the result (batch, groups * channels, *sizes). With strides, the places
-    p * stride + r of each remainder r meet the same taps: for each r this is a convolution with these taps alone.
+    w is (groups, outputs, channels, ...), the result (batch, groups * channels, *sizes). Its gradients are a
+    convolution, and that convolution's gradient in its kernel.
+    """
+    attrs = {"strides": strides, "low": low, "dilations": dilations, "sizes": sizes}
+    with dispatch.no_grad():
+        value = _spread(g, w, strides, low, dilations, sizes)
+    return apply(SPREAD, (value, g, w), attrs)  # type: ignore[no-any-return]
+
+
+def _spread_vjp(
+    slope: Tensor,
+    out: Tensor,
+    value: Tensor,
+    g: Tensor,
+    w: Tensor,
+    strides: Ints,
+    low: Shape,
+    dilations: Ints,
+    sizes: Shape,
+) -> tuple[Tensor | None, ...]:
+    slope = reshape(slope, (g.shape[0], w.shape[0], w.shape[2], *sizes))
+    gg = gw = None
+    if needs_gradient(g):
+        gg = reshape(convolution(slope, w, strides, low, dilations, g.shape[3:]), g.shape)
+    if needs_gradient(w):
+        gw = _kernel_gradient(slope, g, w.shape, strides, low, dilations)
+    return None, gg, gw
+
+
+SPREAD = rule(
+    "spread",
+    _spread_vjp,
+    "The transpose of conv: value, g (batch, groups, outputs, ...), w (groups, outputs, channels, ...) -> value.",
+    lambda: [
+        Sample(
+            ((2, 3, 7), (2, 1, 4, 3), (1, 4, 3, 3)),
+            {"strides": (2,), "low": (0,), "dilations": (1,), "sizes": (7,)},
+            grad=False,
+        )
+    ],
+)
+
+
+def _spread(g: Tensor, w: Tensor, strides: Ints, low: Shape, dilations: Ints, sizes: Shape) -> Tensor:
+    """With strides, the places p * stride + r of each remainder r meet the same taps.
+
+    For each r this is a convolution with these taps alone.
     """
     per_axis = [_phases(*axis) for axis in zip(strides, low, dilations, w.shape[3:], sizes)]
     if None in per_axis or math.prod(strides) > MOST_PHASES:
         g = place(g, (0,) * g.ndim, (0,) * g.ndim, (0, 0, 0, *(s - 1 for s in strides)))
-        return spread(g, w, (1,) * len(strides), low, dilations, sizes)
+        return _spread(g, w, (1,) * len(strides), low, dilations, sizes)
     parts, starts = [], []
     for phase in itertools.product(*per_axis):  # type: ignore[arg-type]
         remainders, firsts, steps, counts, lows, gaps, lengths = zip(*phase)

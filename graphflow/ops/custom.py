@@ -1,4 +1,4 @@
-"""Gradients of the user's own: ``custom_gradient``."""
+"""Values with gradient rules of their own: the user's with ``custom_gradient``, and those of our own composites."""
 
 from __future__ import annotations
 
@@ -26,18 +26,35 @@ def _gradient(g: Tensor, out: Tensor, value: Tensor, *args: Tensor, gradient: An
     return (None, *(None if s is None else as_tensor(s) for s in slopes))
 
 
-# The first operand is the value; the others are there for their gradients. The graph keeps nothing else of it.
-WITH_GRADIENT = register(
-    Op(
-        "with_gradient",
+GIVES_FIRST: set[str] = set()
+"""Ops whose value is their first operand: the others are there for the gradient. Graphs that run keep none of them."""
+
+
+def rule(name: str, vjp: Callable[..., Any], doc: str, samples: Callable[[], list[Sample]]) -> Op:
+    """Register an op that gives its first operand and has the gradient rule ``vjp(g, out, value, *args, **attrs)``.
+
+    ``vjp`` gives None for the value. A composite computes that without gradients, then applies the op to it and to what
+    the rule wants to know; written with graphflow functions of these operands, the rule can be differentiated again.
+    """
+    GIVES_FIRST.add(name)
+    op = Op(
+        name,
         "view",
-        lambda value, *args, gradient: value,
-        lambda value, *args, gradient: value,
-        _gradient,
-        lambda view, gradient: view,
-        lambda: [Sample(((2, 3), (2, 3)), {"gradient": lambda g: g}, grad=False)],
-        doc="A value with a gradient rule of the user's own.",
+        lambda value, *args, **attrs: value,
+        lambda value, *args, **attrs: value,
+        vjp,
+        lambda view, **attrs: view,
+        samples,
+        doc=doc,
     )
+    return register(op)
+
+
+WITH_GRADIENT = rule(
+    "with_gradient",
+    _gradient,
+    "A value with a gradient rule of the user's own.",
+    lambda: [Sample(((2, 3), (2, 3)), {"gradient": lambda g: g}, grad=False)],
 )
 
 

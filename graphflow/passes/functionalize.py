@@ -14,6 +14,7 @@ import numpy as np
 from graphflow.ir.graph import Graph, Node, copy_node, has_effect
 from graphflow.ir.interpreter import needed_nodes
 from graphflow.ops import special
+from graphflow.ops.custom import GIVES_FIRST
 
 
 def functionalize(
@@ -61,7 +62,7 @@ def functionalize(
                 if variable.resettable:
                     attrs = {"value": np.array(variable._initial)}
                     state[variable] = out.add(special.CONSTANT, (), attrs, origin=node.origin)
-        elif name in ("identity", "with_gradient"):
+        elif name == "identity" or name in GIVES_FIRST:
             mapping[node] = mapping[node.inputs[0]]
         elif name != "group":
             inputs = tuple(mapping[i] for i in node.inputs)

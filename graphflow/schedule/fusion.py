@@ -146,6 +146,8 @@ class Fuser(ControlFlow, Convolutions, Attentions, UserOps):
             return
         self._settle(node, node.aval.shape)
         group = self._open_group(node, None)
+        if group is not None and group.contract is not None and self._only_reduced(node):
+            group = None  # a product's kernel cannot reduce it: better in the kernel that can, which needs its operands
         if group is None:
             chain = self._chain(node)
             if chain.length <= MAX_CHAIN and (chain.cheap or not is_tiny(node)):
@@ -153,6 +155,10 @@ class Fuser(ControlFlow, Convolutions, Attentions, UserOps):
                 return
             group = self._new_group(node.aval.shape)
         self._join(group, node)
+
+    def _only_reduced(self, node: Node) -> bool:
+        users = self.users[node]
+        return bool(users) and all(user.op.kind == "reduce" and user.attrs["axes"] for user in users)
 
     def _chain(self, node: Node) -> Chain:
         chains = [self.floating[n] for n in node.inputs if n in self.floating]
@@ -218,6 +224,10 @@ class Fuser(ControlFlow, Convolutions, Attentions, UserOps):
         """
         holders = {self.fused[n].group.number: self.fused[n].group for n in node.inputs if n in self.fused}
         shared = [n for n in node.inputs if n in self.located and (sharing or n.aval.shape == node.aval.shape)]
+        if sharing:  # what waits to be computed here reads something, too
+            shared += [
+                r for n in node.inputs if n in self.floating for r in self.floating[n].reads if r in self.located
+            ]
         readers = {g.number: g for n in shared for g in self.readers[self.located[n].buffer]}
         later = [k for k in sorted(readers, reverse=True) if k not in holders]
         return [holders[k] for k in sorted(holders, reverse=True)] + [readers[k] for k in later]

@@ -138,8 +138,9 @@ class Placement:
     def _repeats(self, node: Node) -> bool:
         """Whether computing a value of another kernel once more beats storing it there and loading it here.
 
-        It does if one load suffices, of a value that is stored anyway: the derivative of an activation, say, from the
-        activation's argument. Variables are not read again, so that their updates need not wait.
+        It does if one load suffices, of a value that is stored anyway (the derivative of an activation, say, from the
+        activation's argument), or two of values that are stored already. Variables are not read again, so that their
+        updates need not wait.
         """
         cost, length, leaves, seen, stack = 0, 0, set(), {node}, [node]
         while stack:
@@ -155,10 +156,11 @@ class Placement:
             stack.extend(fresh)
             if cost > MAX_REPEAT or length > MAX_REPEATED:
                 return False
+        # Leaves that are smaller than the value count for nothing: means of rows, the places of maxima.
         large = [n for n in leaves if n.aval.shape == node.aval.shape]
-        if not large:  # what it follows from is smaller than the value: the first maximum of each window, say
-            return True
-        return len(large) == 1 and all(n in self.located or self._wanted(n, node) for n in leaves)
+        if len(large) > 1:
+            return len(large) == 2 and all(n in self.located for n in large)
+        return all(n in self.located or self._wanted(n, node) for n in large)
 
     def _may_repeat(self, node: Node) -> bool:
         reads = [self.located[i].buffer.kind for i in node.inputs if i in self.located]

@@ -8,14 +8,17 @@ from typing import Any
 
 from graphflow.core import dispatch
 from graphflow.core.dims import Dim, Shape, product, shape_str
+from graphflow.core.dispatch import apply
 from graphflow.core.dtypes import DType, make_finfo
 from graphflow.core.errors import ShapeError, at_line, user_origin
+from graphflow.core.op import Sample
 from graphflow.ops.creation import beside
+from graphflow.ops.custom import rule
 from graphflow.ops.define import cast
-from graphflow.ops.elementwise import maximum, rsqrt, square
+from graphflow.ops.elementwise import maximum, needs_gradient, rsqrt, square
 from graphflow.ops.fused import fused
 from graphflow.ops.movement import reshape
-from graphflow.ops.reduce import count_along, floating, mean
+from graphflow.ops.reduce import count_along, floating, mean, sum
 from graphflow.ops.special import identity
 from graphflow.tensor import Tensor, as_tensor
 from graphflow.variable import Variable
@@ -148,18 +151,58 @@ def batch_norm_after(
 def _with_own_statistics(x: Tensor, weight: Any, bias: Any, eps: float) -> list[Tensor]:
     """x, normalised over all axes but the channels', with its mean and variance."""
     wide = floating(x)
+    operands = [wide, *(cast(as_tensor(t), wide.dtype) for t in (weight, bias) if t is not None)]
+    center, centered, spread = _moments(wide)
+    with dispatch.no_grad():
+        value = _in_channels(centered * rsqrt(spread + eps), weight, bias, wide.dtype)
+    attrs = {"eps": eps, "scaled": weight is not None}
+    return [cast(apply(BATCH_NORM, (value, *operands), attrs), x.dtype), center, spread]
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, distance from it, and variance of each channel."""
     axes = (0, *range(2, x.ndim))
-    center = mean(wide, axes, True)
-    centered = wide - center
-    spread = mean(square(centered), axes, True)
-    return [_in_channels(centered * rsqrt(spread + eps), weight, bias, x.dtype), center, spread]
+    center = mean(x, axes, True)
+    centered = x - center
+    return center, centered, mean(square(centered), axes, True)
+
+
+def _batch_norm_vjp(
+    g: Tensor, out: Tensor, value: Tensor, x: Tensor, *affine: Tensor, eps: float, scaled: bool
+) -> tuple[Tensor | None, ...]:
+    """Two sums over the batch, then one more walk: what Ioffe and Szegedy's six equations come to."""
+    axes = (0, *range(2, x.ndim))
+    _, centered, spread = _moments(x)
+    scale = rsqrt(spread + eps)
+    total, share = sum(g, axes, keepdims=True), sum(g * centered, axes, keepdims=True)
+    count = count_along(x, axes, x.dtype)
+    slopes: list[Tensor | None] = [None, None]
+    if needs_gradient(x):
+        inner = g - (total / count + centered * (square(scale) * share / count))  # both sums come before the next walk
+        slopes[1] = inner * (scale * _per_channel(affine[0], x.ndim) if scaled else scale)
+    if scaled:
+        slopes.append(reshape(share * scale, affine[0].shape))
+    if len(affine) > scaled:
+        slopes.append(reshape(total, affine[-1].shape))
+    return tuple(slopes)
+
+
+BATCH_NORM = rule(
+    "batch_norm",
+    _batch_norm_vjp,
+    "Normalisation over the batch: value, x (batch, channels, ...), perhaps weight and bias (channels) -> value.",
+    lambda: [Sample(((4, 3, 2), (4, 3, 2), (3,), (3,)), {"eps": 1e-5, "scaled": True}, grad=False)],
+)
 
 
 @fused("batch", "x")
 def _with_statistics(x: Tensor, center: Any, spread: Any, weight: Any, bias: Any, eps: float) -> Tensor:
     centered = floating(x) - _per_channel(center, x.ndim)
     variance: Any = _per_channel(spread, x.ndim)
-    return _in_channels(centered * rsqrt(variance + eps), weight, bias, x.dtype)
+    scale: Any = rsqrt(variance + eps)
+    if weight is not None:
+        scale = scale * _per_channel(weight, x.ndim)
+    return _in_channels(centered * scale, None, bias, x.dtype)
 
 
 def _in_channels(x: Tensor, weight: Any, bias: Any, dtype: DType) -> Tensor:
