@@ -145,7 +145,8 @@ class LoopEmitter:
 
     def _row(self, sb: ScalarBuilder, coords: dict[int, Any], mask: Value | None) -> Point:
         point = Point(sb, coords, mask, sb is self.vector_builder)
-        point.values.update(self.invariants)
+        # Under this row's builder: operations spread a single value over the lanes of the others.
+        point.values.update({i: sb.value(v.ir, v.dtype) for i, v in self.invariants.items()})
         return point
 
     def _unit_column(self, coords: dict[int, Any], first: Any, last: Any) -> None:

@@ -111,14 +111,16 @@ class CallbackList:
 
         given = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
         for item in given:
-            if not hasattr(item, "set_model"):
+            if isinstance(item, type) or not hasattr(item, "set_model"):
                 hint = f"; write {item.__name__}()" if isinstance(item, type) else ""
                 raise TypeError(at_line(f"callbacks are objects of Callback, got {item!r}{hint}", user_origin()))
         self.history: Any = history
-        self.callbacks: list[Any] = [*([history] if history is not None else []), *given]
+        self.callbacks: list[Any] = list(given)
         verbose = 1 if verbose == "auto" or verbose is True else int(verbose)
         if verbose and not any(isinstance(c, ProgbarLogger) for c in given):
             self.callbacks.append(ProgbarLogger(verbose))
+        if history is not None:  # last: callbacks may add to the logs
+            self.callbacks.append(history)
         params = {"verbose": verbose, "epochs": epochs, "steps": steps}
         for callback in self.callbacks:
             callback.set_params(params)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphflow.core.dtypes import float32
 from graphflow.keras.losses import functions as f
 from graphflow.keras.losses.base import Loss
-from graphflow.tensor import Tensor
+from graphflow.ops.define import cast
+from graphflow.ops.elementwise import maximum
+from graphflow.ops.reduce import mean
+from graphflow.tensor import Tensor, as_tensor
 
 _MEAN = "sum_over_batch_size"
 
@@ -203,6 +207,15 @@ class SparseCategoricalCrossentropy(_Function):
     ) -> None:
         super().__init__(reduction, name, dtype)
         self.settings = {"from_logits": from_logits, "ignore_class": ignore_class, "axis": axis}
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        ignored = self.settings["ignore_class"]
+        if ignored is not None:  # means are over the samples that count
+            kept = cast(f.labels_of(y_true, as_tensor(y_pred)) != ignored, float32)
+            if self.reduction in ("sum_over_batch_size", "mean"):
+                kept = kept / maximum(mean(kept), 1e-7)
+            sample_weight = kept if sample_weight is None else kept * as_tensor(sample_weight)
+        return super().__call__(y_true, y_pred, sample_weight)
 
 
 class Dice(_Function):

@@ -8,7 +8,7 @@ from graphflow.keras.losses import functions as f
 from graphflow.keras.metrics.base import Mean, MeanMetricWrapper, Metric, RootMean, add_to, ratio
 from graphflow.ops.define import cast
 from graphflow.ops.elementwise import abs as absolute
-from graphflow.ops.elementwise import maximum, square
+from graphflow.ops.elementwise import maximum, square, where
 from graphflow.ops.movement import broadcast_to, expand_dims
 from graphflow.ops.reduce import count_along, mean
 from graphflow.ops.reduce import sum as total
@@ -213,7 +213,7 @@ class R2Score(Metric):
         if not self._made:
             return as_tensor(0.0)
         spread = self.squared_sum - square(self.sum.value) / self.count  # type: ignore[attr-defined]
-        score = 1.0 - ratio(self.total_mse, spread)  # type: ignore[attr-defined]
+        score = where(spread == 0, 0.0, 1.0 - ratio(self.total_mse, spread))  # type: ignore[attr-defined]
         if self.class_aggregation == "uniform_average":
             score = mean(score)
         elif self.class_aggregation == "variance_weighted_average":

@@ -51,7 +51,9 @@ def as_array(value: Any) -> Any:
 
 def _is_arrays(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
-        return bool(x) and all(isinstance(v, (np.ndarray, Operators)) for v in x)
+        return any(isinstance(v, (np.ndarray, Operators)) for v in x) and all(
+            v is None or isinstance(v, (np.ndarray, Operators)) for v in x
+        )
     if isinstance(x, Mapping):
         return all(isinstance(v, (np.ndarray, Operators, list)) for v in x.values())
     return isinstance(x, (np.ndarray, Operators)) or hasattr(x, "__array__")

@@ -363,14 +363,14 @@ class Trainer:
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """One training step; gives loss and metrics since they were last reset."""
+        """One training step; gives loss and metrics of the batch."""
         self._need_compile()
         if class_weight is not None:
             sample_weight = weights_of_classes(class_weight, y, sample_weight)
         return self._on_batch("train", x, y, sample_weight, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Loss and metrics of a batch (and of those since they were last reset)."""
+        """Loss and metrics of a batch."""
         self._need_compile()
         return self._on_batch("test", x, y, sample_weight, return_dict)
 
@@ -378,6 +378,7 @@ class Trainer:
         batch = Arrays(x, y, sample_weight, None, False).whole()
         check_data(self, *batch)
         self._mode(kind == "train")
+        self.reset_metrics()
         found = self._run(kind, batch)
         logs = self._logs() if found is None else _plain_logs(found)
         self._mode(False)

@@ -15,7 +15,7 @@ from graphflow.keras import config
 from graphflow.keras.optimizers.schedules import LearningRateSchedule
 from graphflow.nn.utils import clip_by_global_norm
 from graphflow.ops.define import cast
-from graphflow.ops.elementwise import clip, maximum
+from graphflow.ops.elementwise import clip, maximum, where
 from graphflow.ops.matrices import vector_norm
 from graphflow.optim.optimizer import Optimizer as Engine
 from graphflow.tensor import as_tensor
@@ -177,7 +177,10 @@ class Optimizer(config.Configurable, Engine):
             with dispatch.init_scope():
                 self._averages[v] = Variable(v.numpy(), name=f"{v.name}.average", trainable=False)
         average = self._averages[v]
-        return average.assign(average._read_now() * self.ema_momentum + v._read_now() * (1.0 - self.ema_momentum))
+        # The first step takes the weights as they are.
+        share = where(self.state[v]["step"]._read_now() > 1, self.ema_momentum, 0.0)
+        share = cast(share, v.dtype)
+        return average.assign(average._read_now() * share + v._read_now() * (1.0 - share))
 
     def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
         """Put the moving averages in the weights' place."""
