@@ -103,6 +103,16 @@ def test_s10_autoencoder(example: Any, capsys: Any, tmp_path: Path) -> None:
     assert (tmp_path / "s10_autoencoder.png").stat().st_size > 2000
 
 
+def test_seeing_leaves_everything(example: Any, capsys: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("tensorboardX")
+    history = example("seeing").main(["--epochs", "2", "--out", str(tmp_path)])
+    assert history["val_accuracy"][-1] > 0.8
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {"history.png", "confusion.png", "train_step.html", "train_step.svg", "runs"}
+    assert "the slowest first" in capsys.readouterr().out
+
+
 def test_the_readme_has_a_line_for_every_program_and_recipe() -> None:
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| \[([\w/]+\.py)\]\(\1\)", text, re.M)
