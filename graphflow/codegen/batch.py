@@ -1,8 +1,8 @@
 """Units on their way through LLVM: they are emitted here, and compiled in other threads as soon as a part is ready.
 
-Kernels written by hand come first: they are most of LLVM's work, and keep it busy while Numba is imported. The others
-are emitted while Numba lowers the function that stands for all of them (`graphflow.codegen.numba_target`). Functions
-that kernels share are compiled once, apart from the kernels, and found by content like them.
+Kernels come first: they are LLVM's work, and keep it busy while Numba is imported. Numba lowers the program that runs
+them, and kernels written in Python (`graphflow.codegen.numba_target`). Functions that kernels share are compiled once,
+apart from the kernels, and found by content like them.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ class Batch:
     def compile(self, units: Sequence[Unit]) -> list[Object]:
         """Objects in an order in which they can be linked: what is called before what calls it."""
         try:
-            self._emit([unit for unit in units if unit.emit and unit.tuned], llvm.empty_module)
-            plain = [unit for unit in units if unit.emit and not unit.tuned]
+            self._emit([unit for unit in units if unit.emit and not unit.program], llvm.empty_module)
+            self._hand_over_all()
+            program = [unit for unit in units if unit.program]
             python = [unit for unit in units if unit.pyfunc]
-            if plain or python:
+            if program or python:
                 from graphflow.codegen import numba_target
 
-                if plain:
-                    numba_target.lower_batch(lambda create: self._emit(plain, create))
+                if program:
+                    numba_target.lower_batch(lambda create: self._emit(program, create))
                 for unit in python:
                     texts = numba_target.lower_python(unit.symbol, unit.pyfunc)
                     self._add(self._kernels, Assembly([unit.symbol], texts, python=True))
-            self._hand_over(self._shared)
-            self._hand_over(self._kernels)
+                self._hand_over_all()
         finally:
             objects = self._crew.finish()
         return sorted(objects, key=lambda each: bool(each.imports))
@@ -92,6 +92,10 @@ class Batch:
         part.append(assembly)
         if sum(each.size for each in part) >= PART:
             self._hand_over(part)
+
+    def _hand_over_all(self) -> None:
+        self._hand_over(self._shared)
+        self._hand_over(self._kernels)
 
     def _hand_over(self, part: list[Assembly]) -> None:
         if part:

@@ -110,7 +110,7 @@ def _contract(kernel: ContractKernel) -> Instruction:
 
         emit_contract(plan, module, symbol, host())
 
-    unit = Unit(plan.key, emit, _name(kernel), tuned=True)
+    unit = Unit(plan.key, emit, _name(kernel))
     return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)
 
 
@@ -122,7 +122,7 @@ def _conv(kernel: ConvKernel) -> Instruction:
 
         emit_conv(plan, module, symbol, host())
 
-    unit = Unit(plan.key, emit, _name(kernel), family=plan.family, tuned=True)
+    unit = Unit(plan.key, emit, _name(kernel), family=plan.family)
     return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)
 
 

@@ -41,8 +41,8 @@ class Unit:
     pyfunc: Callable[..., None] | None = None
     family: str = ""
     """Units of one family are emitted into one module, so that they share internal functions of the same name."""
-    tuned: bool = False
-    """Whether it is an emitter of graphflow_kernels that is at work: much for LLVM to do, and nothing for Numba."""
+    program: bool = False
+    """Whether it is part of the program that runs kernels, which Numba lowers; kernels are emitted ahead of it."""
 
     address: Callable[[], int] | None = None
     """Compiles a kernel in some other way, which leaves nothing in the disk cache; its address."""
@@ -95,7 +95,8 @@ def compile_units(units: Iterable[Unit]) -> dict[str, int]:
 def _in_a_hurry() -> Iterator[None]:
     """What the interpreter does meanwhile suits the compiler.
 
-    Numba's import and its IR make many objects that stay: looking for garbage among them is a tenth of the time.
+    Numba's import and its IR make many objects that stay: looking for garbage among them is a tenth of the time. When
+    garbage collection goes on, they count as old, and are looked through when it is the turn of all that is old.
     LLVM's threads need the interpreter often and for a moment: it is handed over sooner than after the usual 5 ms.
     """
     enabled, interval = gc.isenabled(), sys.getswitchinterval()
@@ -106,6 +107,9 @@ def _in_a_hurry() -> Iterator[None]:
     finally:
         sys.setswitchinterval(interval)
         if enabled:
+            if gc.get_freeze_count() == 0:
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

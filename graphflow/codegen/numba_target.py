@@ -1,8 +1,8 @@
-"""Numba as the JIT: a target of Numba's own kind for kernels that are emitted as LLVM IR.
+"""Numba as the JIT: a target of Numba's own kind for the program that runs kernels, which is emitted as LLVM IR.
 
-A batch of kernels is one compilation of the function ``program`` below, whose only call is the intrinsic
-``emit_batch``: while Numba lowers it, every kernel is emitted into a module that Numba's context makes for it.
-What this target leaves out of Numba's CPU target is what such kernels never use and what costs time: the library of
+The program's parts are one compilation of the function ``program`` below, whose only call is the intrinsic
+``emit_batch``: while Numba lowers it, every part is emitted into a module that Numba's context makes for it.
+What this target leaves out of Numba's CPU target is what such code never uses and what costs time: the library of
 NumPy functions (0.2 s at first use), the reference-counting run time, wrappers for calls from Python, and a second
 optimisation. ``lower_python`` is for kernels written in Python: those need the full target.
 
@@ -41,7 +41,7 @@ from graphflow_kernels.cpu.shared import Module
 TARGET = "graphflow"
 MAY_RAISE = "raise_in_a_native_kernel"
 Batch = Callable[[Callable[[str], Module]], None]
-"""Emits kernels into modules that the function it is given makes."""
+"""Emits units into modules that the function it is given makes."""
 
 _batches: list[Batch] = []
 # What is being lowered; Numba's compiler lock guards it.
@@ -104,6 +104,10 @@ class KernelTypingContext(typing.Context):
     def refresh(self) -> None:
         self.install_registry(typing_registry)
 
+    def resolve_value_type(self, val: Any) -> Any:
+        """What is registered comes first: of what it does not know, Numba asks cffi, which takes 50 ms to import."""
+        return self._get_global_type(val) or super().resolve_value_type(val)
+
 
 class KernelContext(cpu.CPUContext):
     """Numba's CPU context with our code generator and without the libraries."""
@@ -161,7 +165,7 @@ target_extension.dispatcher_registry[KernelCPU] = KernelDispatcher
 
 @intrinsic(target=TARGET)
 def emit_batch(typing_context: Any) -> Any:
-    """Emits the kernels of the current batch."""
+    """Emits the parts of the current batch."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         for batch in _batches:

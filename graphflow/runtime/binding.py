@@ -31,7 +31,8 @@ def data_field() -> int:
 def bind_unit() -> Unit:
     """The kernel ``for j in begin..end: table[args[2j]] = data pointer of the array object at args[2j + 1]``."""
     offset = data_field()
-    return Unit(digest("bind arrays", str(offset)), lambda module, symbol: _emit(module, symbol, offset), "bind arrays")
+    key = digest("bind arrays", str(offset))
+    return Unit(key, lambda module, symbol: _emit(module, symbol, offset), "bind arrays", program=True)
 
 
 def _emit(module: Any, symbol: str, offset: int) -> None:

@@ -177,7 +177,7 @@ def _unit(name: str, body: Callable[[Any], None]) -> Unit:
         body(frame)
         frame.builder.ret_void()
 
-    return Unit(digest("control", name, _SOURCE), emit, f"control.{name}")
+    return Unit(digest("control", name, _SOURCE), emit, f"control.{name}", program=True)
 
 
 with open(__file__, "rb") as _file:

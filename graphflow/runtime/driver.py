@@ -312,7 +312,7 @@ with open(__file__, "rb") as _file:
 
 def _unit(name: str, emit: Callable[[ir.Module, str], None]) -> Unit:
     # Whatever changes in this file changes the key; finding it out takes less time than emitting the functions.
-    return Unit(digest("driver", name, _SOURCE), emit, f"driver.{name}")
+    return Unit(digest("driver", name, _SOURCE), emit, f"driver.{name}", program=True)
 
 
 SINGLE = _unit("single", _emit_single)

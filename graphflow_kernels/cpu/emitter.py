@@ -81,6 +81,10 @@ class Emitter:
 
     def together(self, *operands: Operand) -> list[Value]:
         """Operands of one dtype and one number of lanes, constants made of the Python numbers among them."""
+        if all(isinstance(x, Value) and x.constant is None for x in operands):  # the usual case, made quick
+            first = operands[0]
+            if all(x.dtype == first.dtype and x.ir.type is first.ir.type for x in operands):
+                return list(operands)
         known = next((x for x in operands if isinstance(x, Value)), None)
         if known is None:
             raise TypeError("at least one operand must be a kernel value, got only Python numbers")

@@ -246,11 +246,6 @@ class Gemm:
         return self.m is not None and self.target.has_masks and bool(self.b_direct(self.m))
 
     @property
-    def b_prefetch(self) -> bool:
-        """Whether a B may be read in place that is not in the cache."""
-        return self.b_may_be_direct and self.b_direct(0 if self.m is None else self.m)
-
-    @property
     def may_dot(self) -> bool:
         """Whether k is contiguous in both operands, so that products can be sums along vectors."""
         return self.a.col == 1 and self.b.row == 1 and self.a.dtype == self.b.dtype == self.dtype

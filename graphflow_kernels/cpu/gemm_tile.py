@@ -25,7 +25,7 @@ CACHE_LINE = 64
 INDEPENDENT_SUMS = 8
 """As many additions as a CPU starts before the first of them ends."""
 PREFETCH_ROWS = 16
-"""How far ahead rows of B are fetched that are read in place: the CPU does not foresee short pieces of long rows."""
+"""How far ahead rows of B are fetched: of rows read in place, the CPU does not foresee short pieces of long ones."""
 
 
 def outer_tile(gemm: Gemm, module: ir.Module, tile: Tile, masked: bool = False) -> ir.Function:
@@ -52,7 +52,7 @@ def outer_tile(gemm: Gemm, module: ir.Module, tile: Tile, masked: bool = False) 
             v.store(total, output, place, gemm.dtype, align=ITEMSIZE[gemm.dtype] * gemm.lanes)
 
     in_place = (gemm.a.row, gemm.a.col, _is_exact(gemm, tile.rows)) if gemm.a_direct else None
-    content = (gemm.target.name, gemm.dtype, *tile, masked, gemm.tile.vectors, gemm.b_prefetch, in_place)
+    content = (gemm.target.name, gemm.dtype, *tile, masked, gemm.tile.vectors, in_place)
     return shared_function(module, "tile", kinds, body, content)
 
 
@@ -127,10 +127,9 @@ class _Walk(NamedTuple):
     def products(self, a: Any, b: Any, sums: list[Value]) -> list[Value]:
         """The sums with a column of A times a row of B added."""
         v, dtype, vectors = self.v, self.gemm.dtype, self.tile.vectors
-        if self.gemm.b_prefetch:
-            ahead = self.s.address(b, self.b_step * PREFETCH_ROWS, dtype)
-            for line in range(0, vectors * self.gemm.target.vector_bytes, CACHE_LINE):
-                v.prefetch(self.s.address(ahead, line // ITEMSIZE[dtype], dtype))
+        ahead = self.s.address(b, self.b_step * PREFETCH_ROWS, dtype)
+        for line in range(0, vectors * self.gemm.target.vector_bytes, CACHE_LINE):
+            v.prefetch(self.s.address(ahead, line // ITEMSIZE[dtype], dtype))
         masks = [None] * (vectors - 1) + [self.mask]
         row = [v.load(b, q * self.gemm.lanes, dtype, mask=mask) for q, mask in enumerate(masks)]
         new: list[Value] = []
@@ -202,13 +201,21 @@ def dot_tile(gemm: Gemm, module: ir.Module, single_row: bool) -> ir.Function:
         v = ScalarBuilder(builder, gemm.target, gemm.lanes)
         s = ScalarBuilder(builder, gemm.target, 1)
         a_row, rows, b_col, columns, k, width = (s.value(x, "int64") for x in (a_row, rows, b_col, columns, k, width))
+        vectors = builder.alloca(v.llvm_type(gemm.dtype), group[0] * group[1])
         with loop(s, 0, rows, group[0]) as i, loop(s, 0, columns, group[1]) as j:
             row_numbers = [s.minimum(i + r, rows - 1) for r in range(group[0])]
             column_numbers = [s.minimum(j + c, columns - 1) for c in range(group[1])]
             a_rows = [s.address(a, r * a_row, gemm.dtype) for r in row_numbers]
             b_columns = [s.address(b, c * b_col, gemm.dtype) for c in column_numbers]
             sums = _dots(gemm, s, v, a_rows, b_columns, k)
-            for (r, c), total in zip([(r, c) for r in row_numbers for c in column_numbers], sums):
+            for number, total in enumerate(sums):
+                v.store(total, vectors, number * gemm.lanes, gemm.dtype)
+            # One piece of code adds the lanes of all sums.
+            with loop(s, 0, len(sums)) as which:
+                row = Integers(s).quotient(which, group[1])
+                r = s.minimum(i + row, rows - 1)
+                c = s.minimum(j + (which - row * group[1]), columns - 1)
+                total = v.load(vectors, which * gemm.lanes, gemm.dtype)
                 s.store_element(v.reduce_sum(total), output, r * width + c, gemm.dtype)
 
     content = (gemm.target.name, gemm.dtype, group)

@@ -25,7 +25,7 @@ import numpy as np
 from graphflow.codegen import jit
 from tests.runtime import tiny
 
-units = [tiny.adder(constant) for constant in (1, 2, 3, 4)]
+units = [tiny.adder(constant, program=constant == 4) for constant in (1, 2, 3, 4)]
 addresses = jit.compile_units(units)
 x, z = np.arange(8, dtype=np.float32), np.zeros(8, np.float32)
 table, args = np.array([x.ctypes.data, x.ctypes.data, z.ctypes.data]), np.arange(3)

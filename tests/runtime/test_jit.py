@@ -112,7 +112,7 @@ def test_shared_functions_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> 
             b.call(helper, [b.bitcast(place, ir.IntType(8).as_pointer())])
             b.ret_void()
 
-        return Unit(f"5ba{constant:x}", emit, tuned=constant % 2 == 0)
+        return Unit(f"5ba{constant:x}", emit, program=constant % 2 == 0)
 
     def results(units: list[Unit]) -> list[int]:
         out = np.zeros(1, np.int64)

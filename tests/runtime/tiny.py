@@ -44,7 +44,7 @@ def each(b: ir.IRBuilder, begin: ir.Value, end: ir.Value) -> Iterator[ir.Value]:
     b.position_at_end(after)
 
 
-def adder(constant: float) -> Unit:
+def adder(constant: float, program: bool = False) -> Unit:
     """z[i] = x[i] + y[i] + constant, one element per chunk."""
 
     def emit(module: ir.Module, symbol: str) -> None:
@@ -55,7 +55,7 @@ def adder(constant: float) -> Unit:
             b.store(b.fadd(total, ir.Constant(F32, constant)), b.gep(z, [i]))
         b.ret_void()
 
-    return Unit(digest("adder", str(constant)), emit, f"adder[{constant}]")
+    return Unit(digest("adder", str(constant)), emit, f"adder[{constant}]", program=program)
 
 
 def _count(module: ir.Module, symbol: str) -> None:
