@@ -69,3 +69,21 @@ def test_lambda_flatten_unflatten_identity() -> None:
     assert nn.Flatten(0, 1)(x).shape == (6, 4)
     assert nn.Unflatten(2, (2, -1))(x).shape == (2, 3, 2, 2)
     assert nn.Identity(3, unused=True)(x) is x
+
+
+def test_parameter_dict() -> None:
+    table = nn.ParameterDict({"a": gf.ones(2), "b": nn.Parameter(gf.zeros(3))})
+    assert list(table) == list(table.keys()) == ["a", "b"] and len(table) == 2 and "a" in table
+    assert all(isinstance(p, nn.Parameter) for p in table.values())
+    owner = nn.Module()
+    owner.table = table
+    assert list(owner.state_dict()) == ["table.a", "table.b"]
+    table["c"] = np.ones(1, "float32")
+    table.update({"d": gf.ones(1)})
+    assert [name for name, _ in table.items()] == ["a", "b", "c", "d"]
+    assert table.get("x") is None and table.setdefault("a", None) is table["a"]
+    assert table.pop("c").shape == (1,) and "c" not in table
+    with pytest.raises(KeyError):
+        del table["c"]
+    table.clear()
+    assert not len(table)

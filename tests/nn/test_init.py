@@ -101,11 +101,30 @@ def test_gains_and_fans() -> None:
         init.calculate_gain("swish")
 
 
+@pytest.mark.parametrize("shape, groups", [((4, 2, 3), 2), ((2, 4, 3, 3), 1), ((6, 2, 3, 2, 5), 3)])
+def test_dirac(shape: tuple[int, ...], groups: int) -> None:
+    w = init.dirac_(weight(*shape), groups).numpy()
+    middle = tuple(n // 2 for n in shape[2:])
+    for group in np.split(w, groups):
+        np.testing.assert_array_equal(group[(slice(None), slice(None), *middle)], np.eye(len(group), shape[1]))
+    assert w.sum() == groups * min(shape[0] // groups, shape[1])
+
+
+def test_sparse() -> None:
+    w = init.sparse_(weight(200, 30), 0.333, std=2.0).numpy()
+    assert ((w == 0).sum(axis=0) == 67).all()
+    assert w[w != 0].std() == pytest.approx(2.0, rel=0.05)
+    assert len({tuple(column) for column in (w == 0).T}) == 30
+
+
 def test_mistakes() -> None:
     with pytest.raises(TypeError, match="fills Variables and Parameters, got Tensor; tensors are immutable"):
         init.zeros_(gf.zeros(2))  # type: ignore[arg-type]
     for fill in (init.xavier_uniform_, init.kaiming_normal_, init.orthogonal_, init.eye_):
         with pytest.raises(ValueError, match=r"\(3,\)"):
             fill(weight(3))
+    for fill, message in ((lambda w: init.dirac_(w, 3), "not 3 equal groups"), (init.sparse_, "needs a matrix")):
+        with pytest.raises(ValueError, match=message):
+            fill(weight(4, 2, 3), *([0.5] if fill is init.sparse_ else []))
     with pytest.raises(ValueError, match="'fan_in' or 'fan_out'"):
         init.kaiming_normal_(weight(3, 2), mode="fan")

@@ -265,3 +265,49 @@ def test_parameters_made_inside_a_graph_have_their_values() -> None:
     inside.weight.assign(gf.zeros((3, 2)))
     inside.weight.initialize()
     assert (inside.weight.numpy() == 1).all()
+
+
+def test_buffers_are_parameters_of_no_optimizer() -> None:
+    net = nn.Module()
+    net.seen = nn.Buffer(gf.zeros(2))
+    net.scratch = nn.Buffer(np.ones(1), persistent=False)
+    assert names(net.named_buffers()) == ["seen", "scratch"] and list(net.state_dict()) == ["seen"]
+    assert not list(net.parameters())
+    net.seen = gf.ones(2)
+    assert isinstance(net.seen, nn.Buffer) and net.seen.tolist() == [1.0, 1.0]
+    assert net.get_buffer("seen") is net.seen
+    with pytest.raises(AttributeError, match="no buffer 'x'"):
+        net.get_buffer("x")
+
+
+def test_putting_modules_at_paths() -> None:
+    net = Net()
+    net.set_submodule("layers.1", nn.ReLU())
+    assert isinstance(net.layers[1], nn.ReLU)
+    net.set_submodule("head", nn.Linear(2, 1))
+    assert net.head.out_features == 1
+    with pytest.raises(AttributeError, match="no submodule 'tail'"):
+        net.set_submodule("tail", nn.ReLU(), strict=True)
+
+
+def test_hooks_in_front_of_others() -> None:
+    layer, calls = nn.Identity(), []
+    for number in (1, 2):
+        layer.register_forward_hook(lambda m, args, out, n=number: calls.append(n))
+    layer.register_forward_hook(lambda m, args, out: calls.append(0), prepend=True)
+    handle = layer.register_forward_pre_hook(lambda m, args: calls.append(-1), prepend=True)
+    layer(1)
+    handle.remove()
+    layer(1)
+    assert calls == [-1, 0, 1, 2, 0, 1, 2]
+
+
+def test_states_with_their_own_variables_and_dtypes() -> None:
+    net = nn.Linear(2, 2)
+    assert net.state_dict(keep_vars=True)["weight"] is net.weight
+    wide = {key: value.numpy().astype("float64") for key, value in net.state_dict().items()}
+    net.load_state_dict(wide)
+    assert net.weight.dtype is gf.float32
+    net.load_state_dict(wide, assign=True)
+    assert net.weight.dtype is gf.float64 and net(gf.ones((1, 2), dtype=gf.float64)).dtype is gf.float64
+    assert net.type("float32").weight.dtype is gf.float32
