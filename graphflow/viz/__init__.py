@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from graphflow.viz import flops
 from graphflow.viz.attribution import integrated_gradients, saliency
 from graphflow.viz.page import html
 from graphflow.viz.plots import plot_confusion, plot_history, plot_images

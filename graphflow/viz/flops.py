@@ -33,6 +33,8 @@ def count(nodes: Iterable[Node]) -> Size:
 def of_node(node: Node) -> Size:
     """Floating-point operations of one node."""
     kind, aval = node.op.kind, node.aval
+    if node.op.name in ("attention", "attention_gradient"):
+        return _attention(*(i.aval for i in node.inputs[:3]), products=2 if node.op.name == "attention" else 5)
     if kind == "control":
         graphs = [count(g.nodes) for g in node.attrs.values() if isinstance(g, Graph)]
         return sum(graphs, 0) * _trips(node)
@@ -47,6 +49,13 @@ def of_node(node: Node) -> Size:
     if kind == "library":
         return aval.size
     return aval.size if kind == "map" and node.op.name not in _FREE else 0
+
+
+def _attention(q: AVal, k: AVal, v: AVal, *, products: int) -> Size:
+    """The products of scores, softmax included: two of them forward (q k, p v), five in the gradient."""
+    pairs = product(q.shape[:-1]) * k.shape[-2]
+    values = 2 if products == 5 else 1  # products with v or with the result's gradient
+    return pairs * (2 * (products - values) * q.shape[-1] + 2 * values * v.shape[-1] + 5)
 
 
 def _trips(node: Node) -> Size:

@@ -88,6 +88,12 @@ def test_s10_gru(example: Any, capsys: Any, tmp_path: Path) -> None:
     check_times(capsys.readouterr().out)
 
 
+@pytest.mark.slow  # attention has fast tests of its own
+def test_s10_transformer(example: Any, capsys: Any) -> None:
+    assert example("s10_transformer").main(["--epochs", "8"]) > 0.9
+    check_times(capsys.readouterr().out)
+
+
 @pytest.mark.slow  # compiling convolutions and their gradients; the layers have fast tests of their own
 def test_s10_resnet(example: Any, capsys: Any) -> None:
     assert example("s10_resnet").main(["--epochs", "3"]) > 0.9

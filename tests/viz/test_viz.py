@@ -104,6 +104,15 @@ def test_summary_of_shared_layers_several_inputs_and_none() -> None:
         gf.viz.summary(nn.Linear(4, 2), (None, 5))
 
 
+def test_operations_of_attention_and_of_loops() -> None:
+    spec = gf.TensorSpec((2, 12, 8))
+    graph = gf.trace(lambda q: nn.functional.scaled_dot_product_attention(q, q, q), spec)
+    assert gf.viz.flops.count(graph.nodes) >= 2 * 12 * 12 * (4 * 8 + 5)
+    lstm = gf.viz.summary(nn.LSTM(16, 24), (5, None, 16))
+    products = 5 * 2 * (16 + 24) * 4 * 24
+    assert products < lstm.flops < 1.2 * products
+
+
 # -- pages -------------------------------------------------------------------------------------------------------------
 def facts_of(text: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
