@@ -50,6 +50,11 @@ def test_s4_lenet(example: Any, capsys: Any) -> None:
     check_times(capsys.readouterr().out)
 
 
+def test_a_cnn_reads_digits(example: Any, capsys: Any) -> None:
+    assert example("train_cnn").main([]) > 0.985
+    assert "accuracy on 360 test digits 9" in capsys.readouterr().out
+
+
 def test_s5_lstm_reads_reviews_in_both_styles(example: Any, capsys: Any) -> None:
     assert min(example("s5_lstm_text").main(["--epochs", "3"]).values()) > 0.85
     check_times(capsys.readouterr().out)
