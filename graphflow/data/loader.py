@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from graphflow.core.dispatch import init_scope
 from graphflow.core.errors import StateError
 from graphflow.data.dataset import IterableDataset
@@ -68,6 +70,11 @@ class DataLoader:
         persistent_workers: bool = False,
     ) -> None:
         self._is_stream = isinstance(dataset, IterableDataset)
+        if not self._is_stream and not hasattr(dataset, "__getitem__"):
+            raise TypeError(
+                f"a dataset has __getitem__ and __len__, or is an IterableDataset; got a {type(dataset).__name__}"
+                + (": list(...) makes a dataset of it" if isinstance(dataset, Iterable) else "")
+            )
         _check_order(self._is_stream, batch_size, bool(shuffle), sampler, batch_sampler, drop_last)
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         if multiprocessing_context is not None:
@@ -237,6 +244,8 @@ def _check_order(
         raise ValueError("a batch_sampler makes the batches: leave out batch_size, shuffle, sampler and drop_last")
     if batch_size is None and drop_last:
         raise ValueError("with batch_size=None there are no batches: leave out drop_last")
+    if batch_size is not None and not isinstance(batch_size, (int, np.integer)):
+        raise TypeError(f"batch_size must be a whole number or None, got {batch_size!r}")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphflow.metrics.base import Metric, Sums, ratio, whole
-from graphflow.metrics.classes import labels, shape_error
+from graphflow.metrics.classes import labels, shape_error, without_last_one
 from graphflow.ops.creation import arange
 from graphflow.ops.elementwise import where
 from graphflow.ops.logic import logical_and, logical_or
@@ -19,9 +19,9 @@ class Accuracy(Metric):
     """The share of right predictions; the form follows from the shapes.
 
     Predictions are class scores (..., classes), class numbers (...), or probabilities (...) of class 1, which
-    ``threshold`` decides; targets are class numbers (...). With ``top_k`` a prediction by scores is right if the class
-    is among the k with the highest. Targets equal to ``ignore_index`` do not count. Raises ShapeError where the shapes
-    do not fit.
+    ``threshold`` decides; targets are class numbers (...); for one-hot ones there is CategoricalAccuracy. With
+    ``top_k`` a prediction by scores is right if the class is among the k with the highest. Targets equal to
+    ``ignore_index`` do not count. Raises ShapeError where the shapes do not fit, ValueError for what is no probability.
 
     >>> metric = gf.metrics.Accuracy()
     >>> metric.update(gf.tensor([[0.1, 0.9], [0.8, 0.2]]), gf.tensor([1, 1]))
@@ -66,9 +66,10 @@ class BinaryAccuracy(Accuracy):
         super().__init__(threshold)
 
     def _right(self, predictions: Any, targets: Any) -> Any:
-        if as_tensor(predictions).ndim != as_tensor(targets).ndim:
+        p, t = without_last_one(as_tensor(predictions), as_tensor(targets))
+        if p.ndim != t.ndim:
             raise shape_error("BinaryAccuracy", predictions, targets)
-        return super()._right(predictions, targets)
+        return super()._right(p, t)
 
 
 class CategoricalAccuracy(Accuracy):

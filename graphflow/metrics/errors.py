@@ -6,7 +6,7 @@ from typing import Any
 
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.metrics.base import Metric, Sums, ratio, real, whole
-from graphflow.metrics.classes import shape_error
+from graphflow.metrics.classes import shape_error, without_last_one
 from graphflow.ops.composite import log_softmax, softplus
 from graphflow.ops.elementwise import abs as absolute
 from graphflow.ops.elementwise import clip, maximum, sqrt, where
@@ -19,11 +19,7 @@ from graphflow.tensor import Tensor, as_tensor
 
 def _numbers(owner: str, predictions: Any, targets: Any) -> tuple[Any, Any]:
     """Both in float64, of one shape; (n, 1) against (n,) is taken for what is meant."""
-    p, t = as_tensor(predictions), as_tensor(targets)
-    if p.ndim == t.ndim + 1 and p.shape[-1] == 1:
-        p = reshape(p, p.shape[:-1])
-    if t.ndim == p.ndim + 1 and t.shape[-1] == 1:
-        t = reshape(t, t.shape[:-1])
+    p, t = without_last_one(as_tensor(predictions), as_tensor(targets))
     if p.ndim != t.ndim or any(a != b and isinstance(a, int) and isinstance(b, int) for a, b in zip(p.shape, t.shape)):
         message = f"{owner}: predictions of shape {p.shape} and targets of shape {t.shape} must have one shape"
         raise ShapeError(at_line(message, user_origin()))

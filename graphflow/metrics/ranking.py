@@ -8,7 +8,7 @@ import numpy as np
 
 from graphflow.core.errors import TraceError, at_line, user_origin
 from graphflow.metrics.base import Metric, Sums, ratio, real, whole
-from graphflow.metrics.classes import shape_error
+from graphflow.metrics.classes import check_probabilities, shape_error, without_last_one
 from graphflow.ops.arrange import flip
 from graphflow.ops.creation import zeros
 from graphflow.ops.elementwise import clip, floor
@@ -53,15 +53,14 @@ class AUC(Metric):
     def count(self, predictions: Any, targets: Any) -> Sums:
         p, t = self._read(predictions, targets)
         assert self.thresholds is not None
+        check_probabilities("AUC", p, "use from_logits=True, for any scores thresholds=None")
         step = clip(floor(real(p) * self.thresholds), 0, self.thresholds - 1)
         place, one = whole(step), whole(t)
         empty: Any = zeros((self.thresholds,), dtype="int64")
         return {"positive": empty.at[place].add(one), "negative": empty.at[place].add(1 - one)}
 
     def _read(self, predictions: Any, targets: Any) -> tuple[Any, Any]:
-        p, t = as_tensor(predictions), as_tensor(targets)
-        if p.ndim == t.ndim + 1 and p.shape[-1] == 1:
-            p = reshape(p, p.shape[:-1])
+        p, t = without_last_one(as_tensor(predictions), as_tensor(targets))
         if p.ndim != t.ndim:
             raise shape_error("AUC", predictions, targets)
         return reshape(sigmoid(p) if self.from_logits else p, -1), reshape(t, -1)

@@ -185,6 +185,10 @@ def test_wrong_settings_are_noticed_when_made() -> None:
             make()
     with pytest.raises(TypeError, match="takes transforms"):
         T.Compose([T.ToTensor(), 3])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="takes a list of transforms, got one ToTensor"):
+        T.Compose(T.ToTensor())  # type: ignore[arg-type]
+    with pytest.raises(gf.errors.ShapeError, match="looks like"):
+        T.ToTensor()(np.zeros((3, 32, 32), np.uint8))
     with pytest.raises(TypeError, match="a NumPy array, a Tensor or a Pillow image, got str"):
         T.ToTensor()("cat.png")
     with pytest.raises(gf.errors.ShapeError, match="height, width"):

@@ -278,6 +278,10 @@ def test_timeout() -> None:
     ids=str,
 )  # fmt: skip
 def test_wrong_options(options: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=r"list\(...\) makes a dataset"):
+        data.DataLoader(i for i in range(3))
+    with pytest.raises(TypeError, match="whole number"):
+        data.DataLoader(range(3), batch_size=2.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError):
         data.DataLoader(range(3), **options)
 

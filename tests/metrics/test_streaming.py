@@ -36,6 +36,14 @@ def test_accuracies() -> None:
     assert M.BinaryAccuracy(0.3)(gf.tensor([[0.6], [0.4]]), gf.tensor([[1.0], [1.0]])).item() == 1.0
 
 
+def test_a_last_axis_of_one_is_no_class_axis() -> None:
+    p, t = np.array([[0.9], [0.2], [0.8]]), np.array([1, 0, 0])
+    for metric in (M.Accuracy, M.BinaryAccuracy, M.Precision, M.AUC, M.MSE):
+        want = metric()(p[:, 0], t).item()
+        assert metric()(p, t).item() == metric()(p, t[:, None]).item() == metric()(p[:, 0], t[:, None]).item() == want
+    assert M.ConfusionMatrix(3)([0, 1, 2], np.array([0.0, 1.0, 2.0])).tolist() == np.eye(3).tolist()
+
+
 def test_batches_and_epochs() -> None:
     metric = M.Accuracy()
     assert metric(gf.tensor([1, 1, 1]), gf.tensor([1, 1, 0])).item() == pytest.approx(2 / 3)
@@ -119,6 +127,11 @@ def test_wrong_shapes_and_labels() -> None:
         M.IoU(3)([0, -1], [0, 1])
     with pytest.raises(gf.errors.ShapeError, match="must have one shape"):
         M.MeanSquaredError()(gf.ones((3, 2)), gf.ones(3))
+    with pytest.raises(ValueError, match="from -2 to 3 are no probabilities of class 1; for logits use threshold=0.0"):
+        M.F1Score()([-2.0, 3.0], [0, 1])
+    with pytest.raises(ValueError, match="from_logits=True"):
+        M.AUC()([-2.0, 3.0], [0, 1])
+    assert M.F1Score(threshold=0.0)([-2.0, 3.0], [0, 1]).item() == 1.0
     for make in (
         lambda: M.Precision(average="mean"),
         lambda: M.ConfusionMatrix(1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ class Compose(Transform):
     """
 
     def __init__(self, transforms: Sequence[Step]) -> None:
+        if not isinstance(transforms, Iterable):
+            raise TypeError(f"Compose takes a list of transforms, got one {type(transforms).__name__}")
         self.transforms = list(transforms)
         for transform in self.transforms:
             if not callable(transform):

@@ -66,6 +66,11 @@ def layout(image: Image) -> Layout:
     if isinstance(image, np.ndarray):
         if image.ndim not in (2, 3):
             raise ShapeError(f"an image is (height, width) or (height, width, channels), got shape {image.shape}")
+        if image.ndim == 3 and image.shape[0] <= 4 < image.shape[2]:
+            raise ShapeError(
+                f"an array of shape {image.shape} looks like (channels, height, width): arrays of images are (height, "
+                f"width, channels), tensors have their channels first"
+            )
         return Layout(image, 0, False)
     if is_pillow(image):
         return Layout(from_pillow(image), 0, False)
