@@ -107,6 +107,25 @@ class Variable(Operators):
         """Subtract from the value; gives the new value."""
         return self.assign(self._read_now() - delta)
 
+    def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
+        return self._in_place(self + other)
+
+    def __isub__(self, other: Any) -> Any:  # type: ignore[misc]
+        return self._in_place(self - other)
+
+    def __imul__(self, other: Any) -> Any:  # type: ignore[misc]
+        return self._in_place(self * other)
+
+    def __itruediv__(self, other: Any) -> Any:  # type: ignore[misc]
+        return self._in_place(self / other)
+
+    def _in_place(self, value: Any) -> Any:
+        """``v -= x`` under ``no_grad`` assigns (training by hand); elsewhere it is ``v = v - x``, a tensor."""
+        if dispatch.is_grad_enabled():
+            return value
+        self.assign(value)
+        return self
+
     def _read_now(self) -> Tensor:
         interpreter = dispatch.current()
         read_now = getattr(interpreter, "read_variable_now", interpreter.read_variable)

@@ -69,6 +69,15 @@ class _List(Module):
             self.append(module)
         return self
 
+    def __iadd__(self, modules: Iterable[Module]) -> Any:
+        return self.extend(modules)
+
+    def __add__(self, modules: Iterable[Module]) -> Any:
+        if not isinstance(modules, Iterable):
+            return NotImplemented
+        both = type(self)()
+        return both.extend(self).extend(modules)
+
 
 class Sequential(_List):
     """Modules run one after the other: given in order, or named in a dict.

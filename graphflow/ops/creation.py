@@ -115,7 +115,7 @@ def from_numpy(array: Any) -> Tensor:
     return asarray(array)
 
 
-@public(methods=("astype", "to"))
+@public(methods=("astype",))
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """x in another dtype: floats to integers drop the fraction, anything to bool is ``x != 0``.
 
@@ -293,9 +293,17 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None,
 
 @public
 def linspace(
-    start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: bool = True
+    start: Any,
+    stop: Any,
+    /,
+    num: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    endpoint: bool = True,
+    steps: int | None = None,
 ) -> Tensor:
-    """``num`` evenly spaced numbers from ``start`` to ``stop`` (which is left out with ``endpoint=False``).
+    """``num`` (or ``steps``) evenly spaced numbers from ``start`` to ``stop`` (which ``endpoint=False`` leaves out).
 
     >>> import graphflow as gf
     >>> gf.linspace(0, 1, 3).tolist()
@@ -303,7 +311,10 @@ def linspace(
     """
     _check_device(device)
     kind = default_float if dtype is None else as_dtype(dtype)
-    values = np.linspace(float(start), float(stop), num, endpoint=endpoint)
+    count = steps if num is None else num
+    if count is None:
+        raise TypeError("linspace needs num, how many numbers there are to be")
+    values = np.linspace(float(start), float(stop), count, endpoint=endpoint)
     return literal(values.astype(kind.np))
 
 

@@ -150,14 +150,25 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tenso
 
 
 @public(methods=("norm",))
-def norm(x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = False, *, dim: Any = None) -> Tensor:
-    """``vector_norm`` with positional arguments; "fro" is the 2-norm of all elements.
+def norm(
+    x: Any,
+    ord: Any = 2,
+    axis: Any = None,
+    keepdims: bool = False,
+    *,
+    p: Any = None,
+    dim: Any = None,
+    keepdim: bool = False,
+) -> Tensor:
+    """``vector_norm`` with positional arguments (``p`` is PyTorch's ``ord``); "fro" is the 2-norm of all elements.
 
     >>> import graphflow as gf
     >>> gf.norm(gf.tensor([[3.0], [4.0]])).item()
     5.0
     """
-    return vector_norm(x, axis=axis if dim is None else dim, keepdims=keepdims, ord=2 if ord in ("fro", None) else ord)
+    ord = ord if p is None else p
+    axes = axis if dim is None else dim
+    return vector_norm(x, axis=axes, keepdims=keepdims or keepdim, ord=2 if ord in ("fro", None) else ord)
 
 
 @public(methods=("cross",))

@@ -16,8 +16,9 @@ from graphflow.ops.creation import beside
 from graphflow.ops.define import FUNCTIONS, cast, public
 from graphflow.ops.mathematical import log
 from graphflow.ops.movement import expand_dims, reshape
+from graphflow.ops.picking import take_along_axis
 from graphflow.ops.reduce import argmax
-from graphflow.ops.sorting import topk
+from graphflow.ops.sorting import Sorted, argsort, topk
 from graphflow.ops.spelling import as_shape
 from graphflow.tensor import Operators, Tensor, as_tensor
 
@@ -173,6 +174,91 @@ def new_full(self: Any, shape: Any, fill_value: Any, dtype: Any = None) -> Tenso
     """A tensor of a shape with one value, in this tensor's dtype."""
     with beside(as_tensor(self)):
         return creation.full(shape, fill_value, dtype=self.dtype if dtype is None else dtype)
+
+
+@_method
+def to(self: Any, *args: Any, dtype: Any = None, device: Any = None, **others: Any) -> Tensor:
+    """In another dtype (given as such, or that of another tensor); the only device is ``"cpu"``.
+
+    >>> import graphflow as gf
+    >>> gf.tensor([1.5]).to("cpu", gf.float64).dtype
+    graphflow.float64
+    """
+    unknown = [name for name in others if name not in ("copy", "non_blocking", "memory_format")]
+    if unknown:
+        raise TypeError(f"to() has no argument {unknown[0]!r}; there are dtype and device")
+    for value in args:
+        if isinstance(value, Operators):
+            dtype = value.dtype  # type: ignore[attr-defined]
+        elif isinstance(value, str) and (value == "cpu" or value.partition(":")[0] in _OTHER_DEVICES):
+            device = value
+        elif value is not None and not isinstance(value, bool):
+            dtype = value
+    x = as_tensor(self)
+    if device is not None:
+        device_of(device)
+    return x if dtype is None else cast(x, as_dtype(dtype))
+
+
+_OTHER_DEVICES = ("cuda", "mps", "xpu")
+
+
+def device_of(type: Any) -> str:
+    """A device by its name: ``"cpu"``. Raises ValueError for others."""
+    if type == "cpu":
+        return "cpu"
+    raise ValueError(f"no device {type!r}; there is: 'cpu'")
+
+
+public(device_of, name="device")
+
+
+@_method
+def type(self: Any, dtype: Any = None) -> Any:
+    """In another dtype; without one, the name of its own."""
+    return str(self.dtype) if dtype is None else cast(as_tensor(self), as_dtype(dtype))
+
+
+@_method
+def sort(self: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Sorted:
+    """The elements in order and the positions they came from (``gf.sort`` gives the elements only).
+
+    >>> import graphflow as gf
+    >>> gf.tensor([3, 1, 2]).sort().indices.tolist()
+    [1, 2, 0]
+    """
+    order = argsort(self, dim, descending, stable)
+    return Sorted(take_along_axis(self, order, dim), order)
+
+
+_INSTEAD = {
+    "cuda": "there is the CPU so far",
+    "data": "read with .detach(); change a Parameter with .assign(...) or gf.nn.init",
+    "register_hook": "gf.gradients(loss, [x]) gives the gradient of any tensor, gf.custom_gradient changes it",
+    "retain_grad": "gf.gradients(loss, [x]) gives the gradient of any tensor",
+    "stride": "tensors have no layout that a user sees",
+    "storage": "tensors have no storage that a user sees; .numpy() shows the numbers",
+    "copy_": "tensors are immutable; change a Parameter with .assign(...)",
+    "fill_": "tensors are immutable; change a Parameter with .assign(...) or gf.nn.init.constant_",
+    "zero_": "tensors are immutable; change a Parameter with .assign(...) or gf.nn.init.zeros_",
+    "normal_": "tensors are immutable; change a Parameter with gf.nn.init.normal_",
+    "uniform_": "tensors are immutable; change a Parameter with gf.nn.init.uniform_",
+}
+
+
+def _missing(self: Any, name: str) -> Any:
+    """Says what to use in place of PyTorch's attributes that there are not."""
+    kind = self.__class__
+    message = f"{kind.__name__!r} object has no attribute {name!r}"
+    plain = name[:-1]
+    if name in _INSTEAD:
+        message += f": {_INSTEAD[name]}"
+    elif name.endswith("_") and not name.startswith("_") and hasattr(kind, plain):
+        message += f": tensors are immutable; use x = x.{plain}(...), or keep state in a gf.Variable and .assign to it"
+    raise AttributeError(message, name=name, obj=self)
+
+
+Operators.__getattr__ = _missing  # type: ignore[method-assign]
 
 
 # -- random numbers --------------------------------------------------------------------------------------------------

@@ -87,3 +87,11 @@ def test_parameter_dict() -> None:
         del table["c"]
     table.clear()
     assert not len(table)
+
+
+def test_lists_of_modules_are_added() -> None:
+    layers = nn.ModuleList([nn.ReLU()])
+    layers += [nn.Tanh()]
+    assert [type(m).__name__ for m in layers] == ["ReLU", "Tanh"]
+    both = nn.Sequential(nn.ReLU()) + nn.Sequential(nn.Tanh())
+    assert type(both) is nn.Sequential and both(gf.tensor([0.0])).item() == 0.0 and len(both) == 2

@@ -184,6 +184,69 @@ def test_words_about_tensors() -> None:
         assert not gf.is_grad_enabled()
 
 
+def test_where_and_of_which_dtype() -> None:
+    x = gf.ones((2, 3))
+    for wide in (x.to("cpu", gf.float64), x.to(gf.float64), x.to(gf.zeros(1, dtype=gf.float64)), x.type("float64")):
+        assert wide.dtype is gf.float64
+    assert x.to("cpu") is x and x.to(dtype="float16", device="cpu").dtype is gf.float16
+    assert x.to(gf.device("cpu"), non_blocking=True) is x and x.type() == "float32"
+    with pytest.raises(ValueError, match="no device 'cuda:0'"):
+        x.to("cuda:0")
+    with pytest.raises(ValueError, match="no device 'cuda'"):
+        gf.device("cuda")
+    with pytest.raises(TypeError, match="no argument 'kind'"):
+        x.to(kind="float64")
+
+
+def test_sorting_gives_places() -> None:
+    values, places = gf.tensor([[3.0, 1.0, 2.0]]).sort(descending=True)
+    assert values.tolist() == [[3.0, 2.0, 1.0]] and places.tolist() == [[0, 2, 1]]
+
+
+def test_what_there_is_not_is_explained() -> None:
+    x, p = gf.ones(2), gf.nn.Parameter(gf.ones(2))
+    for call, message in [
+        (lambda: x.add_(1), r"'add_': tensors are immutable; use x = x.add\(...\)"),
+        (lambda: x.cuda(), "there is the CPU so far"),
+        (lambda: p.data, "'Parameter' object has no attribute 'data': read with .detach"),
+        (lambda: x.nothing, "no attribute 'nothing'$"),
+        (lambda: x.nothing_(), "no attribute 'nothing_'$"),
+    ]:
+        with pytest.raises(AttributeError, match=message):
+            call()
+    assert not hasattr(x, "add_")
+
+
+def test_training_by_hand() -> None:
+    """PyTorch's idiom: in place under no_grad."""
+    p = gf.nn.Parameter(np.array([1.0, 2.0], "float32"))
+    same = p
+    (p * p).sum().backward()
+    with gf.no_grad():
+        p -= 0.5 * p.grad
+        assert p is same and p.tolist() == [0.0, 0.0]
+        p += 3.0
+        p *= 2.0
+        p /= 4.0
+    assert same.tolist() == [1.5, 1.5]
+    p = same
+    p -= 1.0  # with gradients on it is a value
+    assert isinstance(p, gf.Tensor) and same.tolist() == [1.5, 1.5]
+
+    @gf.compile
+    def step(x: gf.Tensor) -> gf.Tensor:
+        nonlocal same
+        loss = ((same * x) ** 2).sum()
+        same.grad = None
+        loss.backward()
+        with gf.no_grad():
+            same -= 0.1 * same.grad
+        return loss
+
+    first, second = step(gf.ones(2)).item(), step(gf.ones(2)).item()
+    assert second < first and isinstance(same, gf.nn.Parameter)
+
+
 def test_mistakes() -> None:
     cases: list[tuple[Any, str]] = [
         (lambda: gf.div(A, B, rounding_mode="round"), "rounding_mode"),
