@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {}  # functions that configs may name
 _counts: dict[str, int] = {}
 
 
+@cache
 def snake_case(name: str) -> str:
     """``Conv2DTranspose`` as ``conv2d_transpose``.
 

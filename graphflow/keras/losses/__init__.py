@@ -55,6 +55,7 @@ from graphflow.keras.losses.kinds import (
     SquaredHinge,
     Tversky,
 )
+from graphflow.nn.module import Module
 
 ALIASES: dict[str, Callable[..., Any]] = {
     "mse": mean_squared_error,
@@ -92,6 +93,9 @@ def as_loss(identifier: Any) -> Loss | None:
         return found
     if isinstance(found, type):
         return found()  # type: ignore[no-any-return]
+    if isinstance(found, Module):  # a loss of gf.nn takes the predictions first
+        module = found
+        return LossFunctionWrapper(lambda y_true, y_pred: module(y_pred, y_true), name=type(found).__name__)
     return LossFunctionWrapper(found, name=getattr(found, "__name__", type(found).__name__))
 
 

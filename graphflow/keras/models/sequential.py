@@ -65,7 +65,9 @@ class Sequential(Model):
                 hint = f"; write {layer.__name__}()" if isinstance(layer, type) else ""
                 raise TypeError(at_line(f"Sequential takes layers, got a {type(layer).__name__}{hint}", user_origin()))
             layer = Lambda(layer)
-        name = layer.__dict__.setdefault("name", config.unique_name(config.snake_case(type(layer).__name__)))
+        if "name" not in layer.__dict__:  # a Module of gf.nn
+            layer.__dict__["name"] = config.unique_name(config.snake_case(type(layer).__name__))
+        name = layer.name
         if name in self._modules:
             raise ValueError(
                 at_line(f"two layers are named {name!r}; rename one, or use Model to share a layer", user_origin())
