@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> float:
     y_ = gf.placeholder(gf.float32, [None, 10])
 
     cross_entropy = gf.reduce_mean(-gf.reduce_sum(y_ * gf.log(y), reduction_indices=[1]))
-    train_step = gf.optim.SGD(lr=0.5).minimize(cross_entropy)
+    train_step = gf.train.GradientDescentOptimizer(0.5).minimize(cross_entropy)
 
     sess = gf.Session()
     sess.run(gf.global_variables_initializer())

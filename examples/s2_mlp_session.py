@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> float:
         logits = output(gf.nn.relu(hidden(x)))
         loss = gf.reduce_mean(gf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
         accuracy = gf.reduce_mean(gf.cast(gf.nn.in_top_k(logits, y, 1), gf.float32))
-        train_op = gf.optim.Adam(lr=1e-3).minimize(loss)
+        train_op = gf.train.AdamOptimizer(1e-3).minimize(loss)
         saver = gf.train.Saver()
         init = gf.global_variables_initializer()
 

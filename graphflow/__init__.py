@@ -36,6 +36,7 @@ from graphflow.core.dtypes import (
     uint32,
     uint64,
 )
+from graphflow.core.elsewhere import hint as _hint
 from graphflow.ops import random
 from graphflow.ops.define import FUNCTIONS as _FUNCTIONS
 from graphflow.ops.namespace import e, inf, nan, newaxis, pi
@@ -98,7 +99,7 @@ def __getattr__(name: str) -> _Any:
         return value
     if name in _FUNCTIONS:  # defined since: a user's op
         return _FUNCTIONS[name]
-    raise AttributeError(f"module 'graphflow' has no attribute {name!r}")
+    raise AttributeError(f"module 'graphflow' has no attribute {name!r}{_hint(name, __dir__())}")
 
 
 def __dir__() -> list[str]:

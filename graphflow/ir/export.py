@@ -80,11 +80,17 @@ def _quoted(text: str) -> str:
 def draw(graph: Graph, path: str | Path, groups: Mapping[Node, str] | None = None) -> None:
     """Write the graph as an SVG picture; ``groups`` gives the name of the kernel that a node is part of.
 
-    A path that ends in ``.html`` gets an interactive page. Raises GraphError if the graph is too large to be looked at.
+    A path that ends in ``.html`` gets an interactive page, ``.dot`` Graphviz's language. Raises ValueError for another
+    ending, GraphError if the graph is too large to be looked at.
     """
     from graphflow.ir.draw import svg
 
-    if Path(path).suffix == ".html":
+    kind = Path(path).suffix
+    if kind not in (".svg", ".html", ".dot"):
+        raise ValueError(f"graphs are drawn as .svg, .html or .dot files, not as {str(path)!r}")
+    if kind == ".dot":
+        text = to_dot(graph)
+    elif kind == ".html":
         from graphflow.viz.page import page
         from graphflow.viz.programs import Shown
 

@@ -275,7 +275,7 @@ class Graph:
         return to_dot(self)
 
     def draw(self, path: Any, groups: Mapping[Node, str] | None = None) -> None:
-        """Write the graph as a picture (.svg) or an interactive page (.html).
+        """Write the graph as a picture (.svg), an interactive page (.html) or for Graphviz (.dot).
 
         ``groups`` gives the kernel that a node is part of, to show fusion.
         """

@@ -296,6 +296,8 @@ def _owned(new: Any, dtype: Any) -> Any:
 
 
 def _as_groups(params: Any) -> list[Mapping[str, Any]]:
+    if isinstance(params, (int, float)):
+        raise TypeError(f"the first argument is the parameters, not the learning rate: write lr={params}")
     if params is None:
         return [{"params": []}]
     if isinstance(params, (Operators, Mapping)):

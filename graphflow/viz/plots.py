@@ -126,6 +126,8 @@ def confusion(targets: Any, predictions: Any, labels: Sequence[Any] | None) -> A
         predictions = predictions.argmax(axis=-1)
     if targets.ndim != 1 or targets.shape != predictions.shape:
         raise ShapeError(f"{targets.shape} true classes and {predictions.shape} predicted ones do not fit together")
+    if any(a.size and a.min() < 0 for a in (targets, predictions)):
+        raise ValueError("classes are numbers from 0 on; a negative one was given")
     count = max(
         [len(labels) if labels is not None else 0, *(int(a.max()) + 1 for a in (targets, predictions) if a.size)]
     )

@@ -26,6 +26,8 @@ def program_of(source: Any, *inputs: Any) -> Shown:
     Raises RuntimeError for a function that has not been called yet, TypeError for anything else.
     """
     if isinstance(source, Module):
+        if not inputs:
+            raise TypeError(f"the graph of a {type(source).__name__} needs its inputs, such as (None, 784)")
         return Shown(module_calls(source, inputs)[0], {}, {}, {})
     if isinstance(source, Graph):
         return Shown(source, {}, {}, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from html import escape
@@ -16,6 +17,8 @@ from graphflow.tensor import Operators
 from graphflow.trace.tracing import TensorSpec, trace
 from graphflow.variable import Variable
 from graphflow.viz import flops
+
+_UNNAMED = re.compile(r".*\.\d+|axis\d+")  # what open sizes are called that nobody named
 
 
 class Row(NamedTuple):
@@ -89,12 +92,12 @@ class Summary:
         return f"<table>{body}</table><p>{'<br>'.join(map(escape, self.totals))}</p>"
 
 
-def summary(model: Module, *inputs: Any) -> Summary:
+def summary(model: Module, *inputs: Any, input_size: Any = None) -> Summary:
     """The layers of a model in the order they run, for inputs given as shapes, TensorSpecs, tensors or arrays.
 
     Sizes given as None stay open, and operations are counted for one sample. Without inputs the layers are listed as
-    they were defined, without shapes. The model is traced in evaluation mode and left as it was. Raises what the model
-    raises for inputs that do not fit it.
+    they were defined, without shapes. The model is traced in evaluation mode and left as it was; ``input_size`` is the
+    shape under torchinfo's name. Raises what the model raises for inputs that do not fit it.
 
     >>> model = gf.nn.Sequential(gf.nn.Linear(784, 10), gf.nn.Softmax(1))
     >>> print(gf.viz.summary(model, (None, 784)))
@@ -109,6 +112,7 @@ def summary(model: Module, *inputs: Any) -> Summary:
     """
     if not isinstance(model, Module):
         raise TypeError(f"summary needs a Module, got a {type(model).__name__}; for a function see gf.trace(...)")
+    inputs = (input_size, *inputs) if input_size is not None else inputs
     variables = [(v, True) for v in model.parameters()] + [(v, False) for v in model.buffers()]
     calls = module_calls(model, inputs)[1] if inputs else [Call(p, m) for p, m in model.named_modules()]
     rows: list[Row] = []
@@ -186,14 +190,14 @@ def _evaluating(model: Module) -> Iterator[None]:
 
 def _spec(given: Any) -> Any:
     """An input as ``trace`` takes it: a tuple of sizes is the shape of a float32 tensor."""
-    if isinstance(given, tuple) and all(s is None or isinstance(s, (int, Dim)) for s in given):
+    if isinstance(given, (tuple, list)) and all(s is None or isinstance(s, (int, Dim)) for s in given):
         return TensorSpec(given)
     return given
 
 
 def _shape(shape: tuple[Any, ...]) -> str:
-    """A shape; the open size of an input is None, as it was given."""
-    sizes = ["None" if isinstance(s, Dim) and str(s).rpartition(".")[2].isdigit() else str(s) for s in shape]
+    """A shape; the open size of an input is None, as it was given, unless it was given a name."""
+    sizes = ["None" if isinstance(s, Dim) and _UNNAMED.fullmatch(str(s)) else str(s) for s in shape]
     return f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
 
 

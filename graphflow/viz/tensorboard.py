@@ -9,6 +9,7 @@ import numpy as np
 
 from graphflow.core.aval import AVal
 from graphflow.core.dims import Dim
+from graphflow.core.errors import ShapeError
 from graphflow.ir.graph import Graph, Node
 from graphflow.nn.module import Module
 from graphflow.tensor import Operators, as_tensor
@@ -43,11 +44,11 @@ class SummaryWriter:
     # -- what can be written -------------------------------------------------------------------------------------------
     def add_scalar(self, tag: str, scalar_value: Any, global_step: Any = None, walltime: float | None = None) -> None:
         """One number of a curve; tags with a slash, such as ``loss/train``, are grouped."""
-        self._writer.add_scalar(tag, float(_array(scalar_value)), _step(global_step), walltime)
+        self._writer.add_scalar(tag, _number(tag, scalar_value), _step(global_step), walltime)
 
     def add_scalars(self, main_tag: str, tag_scalar_dict: Mapping[str, Any], global_step: Any = None) -> None:
         """Several numbers, drawn into one picture."""
-        numbers = {name: float(_array(value)) for name, value in tag_scalar_dict.items()}
+        numbers = {name: _number(name, value) for name, value in tag_scalar_dict.items()}
         self._writer.add_scalars(main_tag, numbers, _step(global_step))
 
     def add_histogram(self, tag: str, values: Any, global_step: Any = None, bins: str = "tensorflow") -> None:
@@ -56,11 +57,11 @@ class SummaryWriter:
 
     def add_image(self, tag: str, img_tensor: Any, global_step: Any = None, dataformats: str = "CHW") -> None:
         """A picture: floats in [0, 1] or uint8, its axes in the order of ``dataformats`` (CHW, HWC or HW)."""
-        self._writer.add_image(tag, _array(img_tensor), _step(global_step), dataformats=dataformats)
+        self._writer.add_image(tag, _image(tag, img_tensor, dataformats), _step(global_step), dataformats=dataformats)
 
     def add_images(self, tag: str, img_tensor: Any, global_step: Any = None, dataformats: str = "NCHW") -> None:
         """Several pictures in one."""
-        self._writer.add_images(tag, _array(img_tensor), _step(global_step), dataformats=dataformats)
+        self._writer.add_images(tag, _image(tag, img_tensor, dataformats), _step(global_step), dataformats=dataformats)
 
     def add_figure(self, tag: str, figure: Any, global_step: Any = None) -> None:
         """A Matplotlib figure as a picture."""
@@ -80,7 +81,7 @@ class SummaryWriter:
 
     def add_hparams(self, hparam_dict: Mapping[str, Any], metric_dict: Mapping[str, Any]) -> None:
         """Settings of a run, and how good it was."""
-        metrics = {name: float(_array(value)) for name, value in metric_dict.items()}
+        metrics = {name: _number(name, value) for name, value in metric_dict.items()}
         self._writer.add_hparams(dict(hparam_dict), metrics)
 
     def add_graph(self, model: Any, *inputs: Any) -> None:
@@ -151,6 +152,8 @@ def _scoped(model: Any, inputs: tuple[Any, ...]) -> tuple[Graph, dict[Node, str]
     if not isinstance(model, Module):
         shown = program_of(model)
         return shown.graph, {n: label.replace(" ", "_") for n, label in shown.labels.items()}
+    if not inputs:
+        raise TypeError(f"the graph of a {type(model).__name__} needs its inputs, such as (None, 784)")
     graph, calls = module_calls(model, inputs)
     scopes: dict[Node, str] = {}
     around: list[str] = []  # the names of the calls that a call is inside of
@@ -164,6 +167,20 @@ def _scoped(model: Any, inputs: tuple[Any, ...]) -> tuple[Graph, dict[Node, str]
 def _array(value: Any) -> Any:
     array = as_tensor(value).numpy() if isinstance(value, Operators) else np.asarray(value)
     return array.astype(np.float32) if array.dtype.kind == "V" or array.dtype == np.float16 else array
+
+
+def _number(tag: str, value: Any) -> float:
+    array = _array(value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise ValueError(f"{tag!r} needs one number, got {value!r}"[:200])
+    return float(array.reshape(()))
+
+
+def _image(tag: str, value: Any, dataformats: str) -> Any:
+    array = _array(value)
+    if array.ndim != len(dataformats):
+        raise ShapeError(f"{tag!r}: an array of shape {array.shape} has not the axes {dataformats}; see dataformats=")
+    return array
 
 
 def _step(step: Any) -> int | None:

@@ -93,3 +93,34 @@ def test_they_compile() -> None:
     clipped, norm = f(X)
     assert norm.item() == pytest.approx(np.sqrt(5 * (X * X).sum()), rel=1e-6)
     np.testing.assert_allclose(clipped.numpy(), (2 * X).sum(0) / norm.item(), rtol=1e-5)
+
+
+def test_optimizers_are_those_of_gf_with_their_defaults() -> None:
+    train = gf.train
+    momentum = train.MomentumOptimizer(0.1, 0.9, use_nesterov=True).defaults
+    assert (momentum["lr"], momentum["momentum"], momentum["nesterov"]) == (0.1, 0.9, True)
+    adam = train.AdamOptimizer(beta2=0.99).defaults
+    assert (adam["lr"], adam["betas"], adam["eps"]) == (0.001, (0.9, 0.99), 1e-8)
+    assert train.RMSPropOptimizer(0.1).defaults["alpha"] == 0.9
+    assert train.AdagradOptimizer(0.1).defaults["initial_accumulator_value"] == 0.1
+    assert train.AdadeltaOptimizer().defaults["rho"] == 0.95
+    with pytest.raises(TypeError, match=r"lr=0\.5"):
+        gf.optim.SGD(0.5)
+
+
+def test_names_that_are_called_otherwise_here_say_so() -> None:
+    import re
+
+    from graphflow.core.elsewhere import ELSEWHERE, hint
+
+    with pytest.raises(AttributeError, match=r"gf\.Variable"):
+        gf.get_variable  # noqa: B018
+    with pytest.raises(AttributeError, match="did you mean.*placeholder"):
+        gf.placehoder  # noqa: B018
+    assert hint("__path_to_nowhere__", ["a"]) == ""
+    for name, here in ELSEWHERE.items():
+        assert not hasattr(gf, name), f"gf.{name} is there: it needs no hint"
+        for dotted in re.findall(r"gf((?:\.\w+)+)", here):
+            value: Any = gf
+            for part in dotted[1:].split("."):
+                value = getattr(value, part)

@@ -98,6 +98,8 @@ def test_summary_of_shared_layers_several_inputs_and_none() -> None:
     assert [row.shared for row in table.rows] == [False, False, True] and table.parameters == 20
     assert table.rows[0].output == "(None, 4), (2, 4)"
     assert gf.viz.summary(Twice()).parameters == 20
+    assert gf.viz.summary(nn.Linear(4, 2), input_size=[None, 4]).rows[0].output == "(None, 2)"
+    assert gf.viz.summary(nn.Linear(4, 2), (gf.Dim("batch"), 4)).rows[0].output == "(batch, 2)"
     with pytest.raises(TypeError, match="Module"):
         gf.viz.summary(lambda x: x)  # type: ignore[arg-type]
     with pytest.raises(gf.errors.ShapeError, match=r"5.*4|4.*5"):
@@ -156,6 +158,12 @@ def test_draw_writes_pages_too_and_says_what_can_be_shown(step: Any, tmp_path: P
     gf.trace(gf.exp, gf.TensorSpec((3,))).draw(tmp_path / "exp.html")
     assert '"exp"' in (tmp_path / "exp.html").read_text()
     assert "conv.weight" in gf.viz.html(Net(), None, (None, 1, 8, 8))
+    gf.trace(gf.exp, gf.TensorSpec((3,))).draw(tmp_path / "exp.dot")
+    assert (tmp_path / "exp.dot").read_text().startswith("digraph")
+    with pytest.raises(ValueError, match="svg, .html or .dot"):
+        gf.Graph().draw(tmp_path / "g.png")
+    with pytest.raises(TypeError, match="inputs"):
+        gf.viz.html(Net())
     with pytest.raises(RuntimeError, match="not been called"):
         gf.viz.html(gf.compile(lambda x: x))
     with pytest.raises(TypeError, match="gf.trace"):
@@ -184,6 +192,8 @@ def test_confusion_matrices(tmp_path: Path) -> None:
         gf.viz.plot_confusion(np.zeros((2, 3)))
     with pytest.raises(gf.errors.ShapeError, match="do not fit"):
         gf.viz.plot_confusion([0, 1], [0, 1, 1])
+    with pytest.raises(ValueError, match="negative"):
+        gf.viz.plot_confusion([0, -1], [0, 1])
 
 
 def test_grids_of_images() -> None:
@@ -248,6 +258,18 @@ def test_a_run_for_tensorboard(step: Any, tmp_path: Path) -> None:
     assert next(v for tag, _, v in values if tag == "weights").histo.num == 10
     assert next(v for tag, _, v in values if tag == "digit").image.width == 8
     assert {"note/text_summary", "curve"} <= {tag for tag, *_ in values}
+
+
+def test_mistakes_with_a_writer_name_the_tag(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    with gf.viz.SummaryWriter(tmp_path) as writer:
+        with pytest.raises(ValueError, match="'loss' needs one number"):
+            writer.add_scalar("loss", [1.0, 2.0])
+        with pytest.raises(gf.errors.ShapeError, match="'digit'.*CHW"):
+            writer.add_image("digit", np.zeros((8, 8)))
+        with pytest.raises(TypeError, match="inputs"):
+            writer.add_graph(Net())
+    assert not [e for e in events(tmp_path) if e.summary.value]
 
 
 def test_graphs_for_tensorboard_are_grouped(step: Any, tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""Names that users of other libraries look for in ``gf``, and what they are here: for the error that they would get."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+ELSEWHERE = {  # TensorFlow 1, PyTorch, Keras
+    "Adam": "gf.optim.Adam",
+    "ConfigProto": "gf.config",
+    "InteractiveSession": "gf.Session",
+    "Model": "gf.keras.Model",
+    "Module": "gf.nn.Module",
+    "Print": "gf.print",
+    "SGD": "gf.optim.SGD",
+    "Sequential": "gf.nn.Sequential, or gf.keras.Sequential",
+    "TensorDataset": "gf.data.TensorDataset",
+    "convert_to_tensor": "gf.tensor",
+    "get_variable": "gf.Variable",
+    "global_variables": "graph.variables()",
+    "initialize_all_variables": "gf.global_variables_initializer",
+    "jit": "gf.compile",
+    "layers": "gf.nn, or gf.keras.layers",
+    "losses": "gf.nn.functional, or gf.keras.losses",
+    "optimizers": "gf.optim, or gf.keras.optimizers",
+    "py_func": "gf.custom_op",
+    "range": "gf.arange",
+    "shape": "x.shape",
+    "size": "x.size",
+    "summary": "gf.viz.SummaryWriter, or gf.viz.summary",
+    "to_float": "x.astype(gf.float32)",
+    "trainable_variables": "model.parameters(), or graph.variables()",
+    "utils": "gf.nn.utils, or gf.keras.utils",
+    "variable_scope": "Python objects that are shared: layers hold their parameters",
+}
+
+
+def hint(name: str, names: Iterable[str]) -> str:
+    """What to use in place of a name that is not there: what it is here, or names like it."""
+    if name in ELSEWHERE:
+        return f"; here it is {ELSEWHERE[name]}"
+    close = difflib.get_close_matches(name, names, 3)
+    return f"; did you mean {', '.join(close)}?" if close and not name.startswith("_") else ""
