@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 ELSEWHERE = {  # TensorFlow 1, PyTorch, Keras
@@ -39,5 +38,7 @@ def hint(name: str, names: Iterable[str]) -> str:
     """What to use in place of a name that is not there: what it is here, or names like it."""
     if name in ELSEWHERE:
         return f"; here it is {ELSEWHERE[name]}"
+    import difflib  # only errors need it
+
     close = difflib.get_close_matches(name, names, 3)
     return f"; did you mean {', '.join(close)}?" if close and not name.startswith("_") else ""
