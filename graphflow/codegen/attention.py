@@ -102,13 +102,17 @@ def emit_attention(plan: AttentionPlan, module: Any, symbol: str, target: Any) -
     def number(name: str) -> Any:
         return frame.argument(first_number + NUMBERS.index(name))
 
+    places: dict[int, list[Any]] = {}  # of each number that has been taken apart
+
     def coordinates(batch: Any) -> list[Any]:
         """The number of one attention as coordinates along the axes of the batch."""
-        out: list[Any] = []
+        if id(batch) in places:
+            return places[id(batch)]
+        number, out = batch, places.setdefault(id(batch), [])
         for axis in reversed(range(axes)):
             size = emitter.size(plan.batch[axis], always=True)
-            out.insert(0, builder.srem(batch, size) if axis else batch)
-            batch = builder.sdiv(batch, size) if axis else batch
+            out.insert(0, builder.srem(number, size) if axis else number)
+            number = builder.sdiv(number, size) if axis else number
         return out
 
     def pointer(shape: Any, access: Access) -> Any:

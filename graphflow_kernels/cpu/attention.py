@@ -64,16 +64,22 @@ class _Nest:
         self.ints = Integers(self.s)
         self.number = lambda name: self.s.value(number(name), "int64")
         names = ("q", "k", "v", "g") if attention.backward else ("q", "k", "v")
-        self.operands = dict(zip(names, operands))
-        self.mask = operands[-1] if attention.mask is not None else None
+        self.names = names if attention.mask is None else (*names, "mask")
+        self.operands = operands
         self.scratch = scratch
         self.most, self.sums, self.dots = (
             self.s.address(self.area("rows"), self.number("block_rows") * i, self.dtype) for i in range(3)
         )
-        self.batch: Value  # the number of the attention that is at work
+        self.batch: Value  # the number of the attention that is at work,
+        self.bases: dict[str, Any]  # and where its operands begin
         self.kept = builder.alloca(I64)  # of which attention the keys and values are packed
         builder.store(I64(-1), self.kept)
         self.peak, self.total = (builder.alloca(self.v.llvm_type(self.dtype)) for _ in range(2))
+
+    def turn_to(self, batch: Value) -> None:
+        """Work on one attention of the batch. Its place takes divisions to find, which are done once."""
+        self.batch = batch
+        self.bases = {name: pointer(batch) for name, pointer in zip(self.names, self.operands)}
 
     def area(self, name: str) -> Any:
         return self.s.address(self.scratch, self.number(f"{name}_at"), self.dtype)
@@ -107,7 +113,7 @@ class _Nest:
     ) -> None:
         attention, kind = self.attention, self.attention.memory_dtype
         unit = 1 if attention.units["qkvg".index(name)] else None
-        source = self.s.address(self.operands[name](self.batch), self.number(f"{name}_row") * first, kind)
+        source = self.s.address(self.bases[name], self.number(f"{name}_row") * first, kind)
         strides = (unit, None) if turned else (None, unit)
         function = packer(attention, self.builder.module, Layout(kind, None, unit), *strides)  # type: ignore[arg-type]
         self.call(function, source, *steps, across, along, self.area(to), width, panel)
@@ -146,10 +152,11 @@ class _Nest:
             there = self.s.address(to, j, self.dtype)
             self.call(function, rows, step, panel, width, size, there, self.number("score_wide"), I1(0))
 
-    def softmax_row(self, row: Value, query: Value, first: Value, count: Value) -> Value:
-        """One row of a block's scores becomes powers of e over its greatest so far; what older sums are scaled by.
+    def softmax_row(self, row: Value, query: Value, first: Value, count: Value, start: Any) -> None:
+        """One row of a block's scores becomes powers of e over its greatest so far; older sums are scaled to that.
 
-        `count` keys from `first` on were computed; those that the query does not see get no weight.
+        `count` keys from `first` on were computed; those that the query does not see get no weight. The greatest and
+        the sum so far are not looked at if this is the `start`.
         """
         s, v, b = self.s, self.v, self.builder
         scores = self.at(self.area("s"), row, self.number("score_wide"))
@@ -159,35 +166,45 @@ class _Nest:
         with loop(s, 0, count, self.lanes) as c:
             values = v.load(scores, c, self.dtype) * self.attention.scale
             inside = v.mask_first(seen - c)
-            if self.mask is not None:
+            if self.attention.mask is not None:
                 values = values + self.mask_values(query, first + c, inside)
             values = v.select(inside, values, NEVER)
             v.store(values, scores, c, self.dtype)
             b.store(v.maximum(self.held(self.peak), values).ir, self.peak)
-        before = s.load_element(self.most, row, self.dtype)
-        most = s.maximum(before, v.reduce_max(self.held(self.peak)))
-        most = s.value(most.ir, self.dtype)
+        most = s.value(v.reduce_max(self.held(self.peak)).ir, self.dtype)
+        if start is not True:
+            before = s.load_element(self.most, row, self.dtype)
+            most = s.maximum(before, most)
         base = s.select(most == NEVER, s.const(0.0, self.dtype), most)
         spread = v.splat(v.value(base.ir, self.dtype))
         with loop(s, 0, count, self.lanes) as c:
             powers = v.exp(v.load(scores, c, self.dtype) - spread)
             v.store(powers, scores, c, self.dtype)
             b.store((self.held(self.total) + powers).ir, self.total)
-        shrink = s.exp(before - base)
-        added = v.reduce_sum(self.held(self.total))
-        total = s.load_element(self.sums, row, self.dtype) * shrink + s.value(added.ir, self.dtype)
+        total = s.value(v.reduce_sum(self.held(self.total)).ir, self.dtype)
+        if start is True:
+            s.store_element(total, self.sums, row, self.dtype)
+            return
         s.store_element(most, self.most, row, self.dtype)
-        s.store_element(total, self.sums, row, self.dtype)
-        return shrink
+        with b.if_else(start) as (alone, more):
+            with alone:
+                s.store_element(total, self.sums, row, self.dtype)
+            with more:
+                shrink = s.exp(before - base)
+                old = s.load_element(self.sums, row, self.dtype)
+                s.store_element(old * shrink + total, self.sums, row, self.dtype)
+                self.shrink_row(row, shrink)
+
+    def shrink_row(self, row: Value, factor: Value) -> None:
+        """Scale what a row of the result has so far."""
 
     def held(self, place: Any) -> Value:
         return self.v.value(self.builder.load(place, typ=self.v.llvm_type(self.dtype)), self.dtype)
 
     def mask_values(self, query: Value, key: Value, inside: Value) -> Value:
         """What is added to the scores of one query with as many keys as a vector has lanes."""
-        assert self.mask is not None
         kind, step = self.attention.memory_dtype, self.attention.mask
-        pointer = self.s.address(self.mask(self.batch), self.number("m_row") * query, kind)
+        pointer = self.s.address(self.bases["mask"], self.number("m_row") * query, kind)
         if step == 0:
             return self.v.load_element(pointer, 0, kind)
         if step == 1:
@@ -209,8 +226,10 @@ class _Nest:
     def finish(self, part: Size, row: Value, source: Any, size: Value, factor: Value | None = None) -> None:
         """Hand one row of finished values to the epilogue, a vector at a time."""
         s, v, ints = self.s, self.v, self.ints
-        masked = self.attention.target.name == "avx512"
-        whole = size if masked else ints.quotient(size, self.lanes) * self.lanes
+        known = self.attention.values  # as long as queries and keys where there is a gradient
+        even = known is not None and known % self.lanes == 0
+        masked = self.attention.target.name == "avx512" and not even
+        whole = size if masked or even else ints.quotient(size, self.lanes) * self.lanes
 
         def some(b: ScalarBuilder, column: Value, mask: Value | None) -> None:
             values = b.load(source, column, self.dtype)
@@ -220,7 +239,7 @@ class _Nest:
 
         with loop(s, 0, whole, self.lanes) as c:
             some(v, c, v.mask_first(size - c) if masked else None)
-        if not masked:
+        if not masked and not even:
             with loop(s, whole, size) as c:
                 some(s, c, None)
 
@@ -231,7 +250,7 @@ class _Forward(_Nest):
     def chunks(self, begin: Any, end: Any) -> None:
         s, ints, blocks = self.s, self.ints, self.number("blocks")
         with loop(s, s.value(begin, "int64"), s.value(end, "int64")) as chunk:
-            self.batch = ints.quotient(chunk, blocks)
+            self.turn_to(ints.quotient(chunk, blocks))
             number = chunk - self.batch * blocks
             if self.attention.causal:
                 # Early queries see few keys: first and last ones take turns, so that threads have equal work.
@@ -273,15 +292,16 @@ class _Forward(_Nest):
         count = s.minimum(self.limit(start + tile + self.height) - first, self.number("block_keys"))
         self.against_keys(q, self.number("wide"), self.area("kt"), self.number("size"), first, count, scores)
         with loop(s, 0, rows) as r:
-            shrink = self.softmax_row(tile + r, start + tile + r, first, count)
-            with self.builder.if_then((first > 0).ir):
-                out = self.at(self.area("o"), tile + r, wide)
-                factor = self.v.splat(self.v.value(shrink.ir, self.dtype))
-                with loop(s, 0, wide, self.lanes) as c:
-                    self.v.store(self.v.load(out, c, self.dtype) * factor, out, c, self.dtype)
+            self.softmax_row(tile + r, start + tile + r, first, count, (first == 0).ir)
         values, out = self.at(self.area("v"), first, wide), self.at(self.area("o"), tile, wide)
         size = (self.attention.values, "value_wide")
         self.product(scores, self.number("score_wide"), values, wide, count, out, wide, (first > 0).ir, size)
+
+    def shrink_row(self, row: Value, factor: Value) -> None:
+        wide = self.number("value_wide")
+        out, factors = self.at(self.area("o"), row, wide), self.v.splat(self.v.value(factor.ir, self.dtype))
+        with loop(self.s, 0, wide, self.lanes) as c:
+            self.v.store(self.v.load(out, c, self.dtype) * factors, out, c, self.dtype)
 
 
 class _Backward(_Nest):
@@ -290,7 +310,7 @@ class _Backward(_Nest):
     def chunks(self, begin: Any, end: Any) -> None:
         s, ints, keys = self.s, self.ints, self.number("keys")
         with loop(s, s.value(begin, "int64"), s.value(end, "int64")) as batch:
-            self.batch = batch
+            self.turn_to(batch)
             self.pack_turned("k", "size", "kt")
             self.pack("k", 0, keys, "size", "wide", "k")
             self.pack_turned("v", "values", "v")
@@ -311,7 +331,6 @@ class _Backward(_Nest):
         s, wide = self.s, self.number("wide")
         self.pack("q", start, rows, "size", "wide", "q")
         self.pack("g", start, rows, "values", "value_wide", "g")
-        self.start_rows(rows)
         with loop(s, 0, rows, self.height) as tile:
             self.tile(start, tile, s.minimum(rows - tile, self.height))
         with loop(s, 0, rows) as r:
@@ -328,7 +347,7 @@ class _Backward(_Nest):
         self.against_keys(q, wide, self.area("kt"), self.number("size"), none, count, scores)
         self.against_keys(g, value_wide, self.area("v"), self.number("values"), none, count, slopes)
         with loop(s, 0, rows) as r:
-            self.softmax_row(tile + r, start + tile + r, none, count)
+            self.softmax_row(tile + r, start + tile + r, none, count, True)
             self.slopes(tile + r, start + tile + r, count)
         dq = self.at(self.area("dq"), tile, wide)
         self.product(slopes, score_wide, self.area("k"), wide, count, dq, wide, I1(0), (self.attention.size, "wide"))
