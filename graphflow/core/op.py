@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 from graphflow.core.aval import AVal
 
-Kind = Literal["map", "reduce", "view", "place", "gather", "contract", "library", "source", "effect", "control", "custom"]
+Kind = Literal[
+    "map", "reduce", "view", "place", "gather", "contract", "library", "source", "effect", "control", "custom"
+]
 # map      one output element from the elements at the same (broadcast) place      add, exp, where, iota, random_bits
 # reduce   combines the elements along attrs["axes"] (result keeps no such axes)   sum, max
 # view     the same elements in other places: no arithmetic, no copy               reshape, permute, slice, broadcast_to
