@@ -118,7 +118,7 @@ def _put_together(m: Match) -> Node | None:
             stack.extend(node.inputs)
             continue
         source = node.inputs[0] if node.op.name == "pad" else node
-        if source.op.name != "slice" or node.attrs["value"] != 0 or any(node.attrs["interior"]):
+        if node is source or source.op.name != "slice" or node.attrs["value"] != 0 or any(node.attrs["interior"]):
             return None
         cut = source.attrs
         if node.attrs["low"] != cut["starts"] or any(k != 1 for k in cut["steps"]):

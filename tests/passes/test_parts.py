@@ -43,3 +43,8 @@ def test_what_is_cut_out_and_laid_back() -> None:
     check_parity(whole, x)
     zeros = np.full((6, 4), -np.inf)  # which makes every y -0.0
     assert not np.signbit(gf.compile(whole)(gf.tensor(zeros)).numpy()).any()
+
+
+def test_a_slice_among_them_is_no_part() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    check_parity(lambda t: gf.pad(t[:2], [(0, 1), (0, 0)]) + gf.pad(t, [(1, 1), (0, 0)])[1:-1], x)
