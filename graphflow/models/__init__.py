@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from graphflow.models.autoencoder import VAE, Autoencoder, vae_loss
 from graphflow.models.gan import GAN
+from graphflow.models.gpt import GPT
 from graphflow.models.lenet import LeNet
 from graphflow.models.mobilenet import MobileNetV2, mobilenet_v2
 from graphflow.models.recommender import DeepFM, MatrixFactorization
 from graphflow.models.resnet import ResNet, resnet8, resnet18, resnet20, resnet34
 from graphflow.models.sequence import GRUClassifier, LSTMClassifier, Seq2Seq
+from graphflow.models.transformer import TransformerClassifier, TransformerSeq2Seq
 from graphflow.models.vgg import VGG, vgg11, vgg16
+from graphflow.models.vit import ViT

@@ -64,6 +64,20 @@ TRIALS: dict[str, Trial] = {
         (tokens, tokens[:, ::-1].copy()),
         lambda m, x, y: F.cross_entropy(m(x, y)[:, :-1].permute(0, 2, 1), y[:, 1:]),
     ),
+    "gpt": Trial(
+        lambda: models.GPT(7, 6, 8, 2, 1),
+        (tokens, np.roll(tokens, -1, 1)),
+        lambda m, x, y: F.cross_entropy(m(x).flatten(0, 1), y.flatten()),
+    ),
+    "vit": classified(lambda: models.ViT(8, 4, 1, 3, 8, 2, 1), images(4, 8)),
+    "transformer classifier": classified(
+        lambda: models.TransformerClassifier(7, 3, 6, 8, 2, 1, padding=0), np.maximum(tokens - 1, 0)
+    ),
+    "transformer": Trial(
+        lambda: models.TransformerSeq2Seq(7, 7, 6, 8, 2, 1, dropout=0.0),
+        (tokens, tokens[:, ::-1].copy()),
+        lambda m, x, y: F.cross_entropy(m(x, y[:, :-1]).permute(0, 2, 1), y[:, 1:]),
+    ),
     "matrix factorisation": Trial(
         lambda: models.MatrixFactorization(5, 7, 3),
         (rng.integers(0, 5, 8), rng.integers(0, 7, 8), ratings),
