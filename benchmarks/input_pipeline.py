@@ -2,7 +2,8 @@
 
 ``python benchmarks/input_pipeline.py [--seconds S] [--batch N] [--json FILE]``: the digits as MNIST files, augmented
 (crop, affine, normalise), read by a DataLoader with 0, 1 and 2 workers, for a step on one thread and on all CPUs.
-A step is busy while the program runs; the rest of the time it waits for its batch.
+A step is busy while the program runs; the rest of the time it waits for its batch. The limit is what the CPUs could do
+at best if step and workers, at the speed that each has alone on one CPU, shared them without a loss.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import graphflow as gf
 from graphflow import data, datasets, nn
@@ -70,52 +73,54 @@ def measure(step: Callable[[Any, Any], Any], loader: data.DataLoader, seconds: f
     return {"busy": busy / (now - started), "step_us": busy / count * 1e6, "batches_per_s": count / (now - started)}
 
 
-def rate(loader: data.DataLoader, seconds: float) -> float:
-    """Batches per second that the loader makes when nothing else runs."""
-    batches = endless(loader)
-    for _ in range(8):
-        next(batches)
-    count, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        next(batches)
-        count += 1
-    return count / (time.perf_counter() - started)
+def median_us(function: Callable[[], Any], count: int = 60) -> float:
+    """Microseconds of a call."""
+    times = []
+    for _ in range(count):
+        before = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - before)
+    return sorted(times)[count // 2] * 1e6
+
+
+def limit(step_us: float, loader_us: float, workers: int, threads: int) -> float:
+    """Batches per second: as many as all CPUs have time for, as fast as the step is, as fast as the workers are."""
+    if not workers:
+        return 1e6 / (step_us / threads + loader_us)
+    total = get_num_threads() * 1e6 / (step_us + loader_us)
+    return min(total, threads * 1e6 / step_us, workers * 1e6 / loader_us)
 
 
 def rows(batch: int, seconds: float, pipelines: list[str]) -> Iterator[dict[str, Any]]:
     folder = datasets.digits_as_mnist(tempfile.mkdtemp())
     for name in pipelines:
         digits = datasets.MNIST(folder, transform=PIPELINES[name]())
+        batches = endless(data.DataLoader(digits, batch, shuffle=True, drop_last=True))
+        loader_us = median_us(lambda: next(batches))  # noqa: B023 - called at once
+        step_us = _alone(make_step(), batch, 1)
         for workers in (0, 1, 2):
             options = {"persistent_workers": True, "prefetch_factor": 4} if workers else {}
             order = data.RandomSampler(digits, num_samples=60_000, generator=0)  # an epoch as long as MNIST's
             loader = data.DataLoader(digits, batch, sampler=order, num_workers=workers, drop_last=True, **options)
-            alone = rate(loader, seconds / 2)
             for threads in sorted({1, get_num_threads()}):
                 set_num_threads(threads)
                 step = make_step()
                 found = measure(step, loader, seconds)
                 set_num_threads(None)
-                ideal = _alone(step, batch, threads)
                 yield {
-                    "pipeline": name, "workers": workers, "threads": threads, "loader_batches_per_s": alone,
-                    "step_alone_us": ideal, **found,
-                }  # fmt: skip
+                    **{"pipeline": name, "workers": workers, "threads": threads},
+                    **{"loader_us": loader_us, "step_alone_us": _alone(step, batch, threads), **found},
+                    "limit": limit(step_us, loader_us, workers, threads),
+                }
 
 
 def _alone(step: Callable[[Any, Any], Any], batch: int, threads: int) -> float:
     """Microseconds of the step when nothing else runs."""
-    import numpy as np
-
     x, y = np.zeros((batch, 1, 28, 28), np.float32), np.zeros(batch, np.int64)
     set_num_threads(threads)
-    times = []
-    for _ in range(60):
-        before = time.perf_counter()
-        step(x, y)
-        times.append(time.perf_counter() - before)
+    found = median_us(lambda: step(x, y))
     set_num_threads(None)
-    return sorted(times)[len(times) // 2] * 1e6
+    return found
 
 
 def main() -> None:
@@ -127,15 +132,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
     print(f"{os.cpu_count()} CPUs, batches of {options.batch}")
-    print("| pipeline | workers | threads of the step | loader alone | step alone | step | batches per s | step busy |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| pipeline | workers | threads of the step | loader alone | step alone | step | batches per s | limit "
+        "| step busy |\n|---|---|---|---|---|---|---|---|---|"
+    )
     found = []
     for row in rows(options.batch, options.seconds, options.pipelines):
         found.append(row)
         print(
-            f"| {row['pipeline']} | {row['workers']} | {row['threads']} | {row['loader_batches_per_s']:.0f} per s "
+            f"| {row['pipeline']} | {row['workers']} | {row['threads']} | {row['loader_us']:.0f} us "
             f"| {row['step_alone_us']:.0f} us | {row['step_us']:.0f} us | {row['batches_per_s']:.0f} "
-            f"| {row['busy']:.0%} |",
+            f"| {row['limit']:.0f} | {row['busy']:.0%} |",
             flush=True,
         )
     if options.json:
