@@ -39,8 +39,10 @@ class DataLoader:
     prefetch_factor     batches that each worker makes ahead (2)
     persistent_workers  keep the workers from one epoch to the next; else each epoch starts new ones
 
-    Order and random numbers follow from the generator alone: they are the same for any number of workers. An exception
-    in a worker is raised here, with the worker's traceback; a worker that was killed, or a timeout, raises WorkerError.
+    The order, and what transforms draw (from ``gf.data.sample_generator``), follow from the generator alone: they are
+    the same for any number of workers. The global generators of Python, NumPy and GraphFlow are set in the workers, for
+    each batch, to what does not depend on their number either. An exception in a worker is raised here, with the
+    worker's traceback; a worker that was killed, or a timeout, raises WorkerError.
     ``state_dict()`` says how far the epoch is, ``load_state_dict`` goes on from there. Raises ValueError for options
     that contradict each other. (``pin_memory`` is there for PyTorch's sake; it changes nothing.)
 

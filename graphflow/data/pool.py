@@ -66,9 +66,7 @@ class WorkerPool:
             for worker in range(num_workers):
                 job = Job(worker, num_workers, fetcher, worker_init_fn)
                 self._workers.append(_start(chosen, job))
-        self._selector = selectors.DefaultSelector() if os.name == "posix" else None
-        for each in self._workers if self._selector is not None else ():
-            self._selector.register(each.connection, selectors.EVENT_READ, each)  # type: ignore[union-attr]
+        self._selector = _selector(self._workers)
 
     def close(self) -> None:
         """End the workers. A worker that does not end by itself within a second is killed."""
@@ -180,7 +178,7 @@ class WorkerPool:
 
     def _wait(self, timeout: float | None) -> list[_Process]:
         """The workers that have sent something, or are gone."""
-        if self._selector is None:  # Windows, where pipes are no files
+        if self._selector is None:
             busy = {worker.connection: worker for worker in self._workers if worker.tasks}
             return [busy[connection] for connection in wait(list(busy), timeout)]  # type: ignore[index]
         return [key.data for key, _ in self._selector.select(timeout)]
@@ -254,6 +252,16 @@ def _start(context: Any, job: Job) -> _Process:
     process.start()
     theirs.close()  # the worker has the only one, so that reading fails when it is gone
     return _Process(process, ours)
+
+
+def _selector(workers: list[_Process]) -> selectors.BaseSelector | None:
+    """Waits for all workers, quicker than ``wait``; None on Windows, whose pipes are no files."""
+    if os.name != "posix":
+        return None
+    selector = selectors.DefaultSelector()
+    for worker in workers:
+        selector.register(worker.connection, selectors.EVENT_READ, worker)
+    return selector
 
 
 @contextmanager

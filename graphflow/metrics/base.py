@@ -76,7 +76,7 @@ class Metric:
 
     def reset(self) -> Any:
         """Start over, at the start of an epoch. In a graph it gives the operation that does so."""
-        return _done([v.assign(np.zeros(v.shape, v.dtype.np)) for v in self._sums.values()])
+        return done([v.assign(np.zeros(v.shape, v.dtype.np)) for v in self._sums.values()])
 
     def merge(self, other: Metric) -> None:
         """Add what another metric of this kind has seen (in another process, say)."""
@@ -100,14 +100,14 @@ class Metric:
     def _add(self, added: Sums) -> Any:
         if set(added) != set(self._sums):
             raise StateError(f"{type(self).__name__} counts {sorted(added)}, its sums are {sorted(self._sums)}")
-        return _done([v.assign_add(cast(as_tensor(added[name]), v.dtype)) for name, v in self._sums.items()])
+        return done([v.assign_add(cast(as_tensor(added[name]), v.dtype)) for name, v in self._sums.items()])
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={v!r}" for k, v in self.__dict__.items() if not k.startswith("_"))
         return f"{type(self).__name__}({settings})"
 
 
-def _done(assigned: list[Any]) -> Any:
+def done(assigned: list[Any]) -> Any:
     """The operation that does all the assignments of a graph; None where they have happened (or are traced)."""
     recorder = dispatch.state.recorder
     if recorder is None or hasattr(recorder, "guard"):
@@ -189,7 +189,7 @@ class MetricCollection:
 
     def update(self, *batch: Any, **options: Any) -> Any:
         """``update`` of each."""
-        return _done([done for m in self.metrics.values() if (done := m.update(*batch, **options)) is not None])
+        return done([op for m in self.metrics.values() if (op := m.update(*batch, **options)) is not None])
 
     def compute(self) -> dict[str, Any]:
         """``compute`` of each, by name."""
@@ -201,7 +201,7 @@ class MetricCollection:
 
     def reset(self) -> Any:
         """``reset`` of each."""
-        return _done([done for m in self.metrics.values() if (done := m.reset()) is not None])
+        return done([op for m in self.metrics.values() if (op := m.reset()) is not None])
 
     def __getitem__(self, name: str) -> Metric:
         return self.metrics[name]

@@ -12,6 +12,7 @@ import numpy as np
 from graphflow.core import dispatch
 from graphflow.core.dtypes import float32
 from graphflow.core.errors import StateError
+from graphflow.metrics.base import done
 from graphflow.nn.module import Module
 from graphflow.ops.define import cast
 from graphflow.ops.elementwise import minimum
@@ -49,17 +50,18 @@ class EMA:
             self.averages = [Variable(p.numpy(), name=f"{p.name}.average", trainable=False) for p in self.parameters]
             self._updates = Variable(np.int64(0), name="updates", trainable=False)
 
-    def update(self) -> None:
-        """Let the averages follow the parameters."""
+    def update(self) -> Any:
+        """Let the averages follow the parameters. In a graph it gives the operation that does so."""
         with dispatch.no_grad():
             keep: Any = self.decay
             if self.warmup:
                 n = cast(self._updates._read_now(), float32)
                 keep = minimum(self.decay, (1 + n) / (10 + n))
+            assigned = [self._updates.assign_add(np.int64(1))]
             for p, average in zip(self.parameters, self.averages):
                 now = average._read_now()
-                average.assign(now + (p._read_now() - now) * (1 - keep))
-            self._updates.assign_add(np.int64(1))
+                assigned.append(average.assign(now + (p._read_now() - now) * (1 - keep)))
+            return done(assigned)
 
     def average(self, parameter: Variable) -> Variable:
         """The average of a parameter. KeyError if it is none of them."""

@@ -151,6 +151,15 @@ def test_leaving_early_and_coming_back() -> None:
     assert not set(children()) & set(next(iter(pids)))
 
 
+def test_systems_without_shared_files_and_selectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    want = epochs(0)
+    monkeypatch.setattr("graphflow.data.transport._SHARED", False)
+    monkeypatch.setattr("graphflow.data.pool._selector", lambda workers: None)
+    assert same(epochs(2), want)
+    with pytest.raises(gf.errors.WorkerError, match="exit code 3"):
+        list(data.DataLoader(Bad(lambda: os._exit(3)), 2, num_workers=2))
+
+
 def test_inside_a_graph() -> None:
     with gf.Graph():
         for number in (0, 1):

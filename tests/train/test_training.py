@@ -56,6 +56,11 @@ def test_ema(way: Any) -> None:
     other.load_state_dict(ema.state_dict())
     other.copy_to()
     assert np.allclose(other.parameters[0].numpy(), average, rtol=1e-5) and other.state_dict()["updates"] == 6
+    with gf.Graph() as graph:
+        following = ema.update()
+    gf.Session(graph).run(following)
+    keep = min(0.8, 7 / 16)
+    assert np.allclose(ema.average(w).numpy(), keep * average + (1 - keep) * value, rtol=1e-5)
     with pytest.raises(KeyError):
         ema.average(gf.Variable(1.0))
     with pytest.raises(gf.errors.StateError, match="shapes"):
