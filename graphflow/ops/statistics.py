@@ -14,6 +14,7 @@ from graphflow.ops.arrange import moveaxis
 from graphflow.ops.creation import beside, zeros
 from graphflow.ops.define import cast, promote, public
 from graphflow.ops.elementwise import floor, minimum, sqrt, where
+from graphflow.ops.fused import fused
 from graphflow.ops.linalg import matmul
 from graphflow.ops.logic import isnan
 from graphflow.ops.matrices import diagonal, vector_norm
@@ -276,7 +277,12 @@ def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
     if a.ndim < 2 or b.ndim < 2 or (a.shape[-1] != b.shape[-1] and Dim not in map(type, (a.shape[-1], b.shape[-1]))):
         shapes = f"{shape_str(a.shape)} and {shape_str(b.shape)}"
         raise ShapeError(at_line(f"cdist takes (..., m, k) and (..., n, k), got {shapes}", user_origin()))
-    return vector_norm(expand_dims(floating(a), -2) - expand_dims(floating(b), -3), axis=-1, ord=p)
+    return _all_distances(floating(a), floating(b), p)
+
+
+@fused("batch", "a")
+def _all_distances(a: Tensor, b: Tensor, p: float) -> Tensor:
+    return vector_norm(expand_dims(a, -2) - expand_dims(b, -3), axis=-1, ord=p)
 
 
 @public

@@ -10,6 +10,7 @@ import pytest
 
 import graphflow as gf
 from graphflow import nn
+from graphflow.ops.fused import COMPOSITES
 from tests.nn.layer_cases import (
     CASES,
     VALUES,
@@ -79,6 +80,15 @@ def test_pytorchs_numbers(name: str, dtype: str, compiled: bool) -> None:
 def test_compiled_numbers(name: str) -> None:
     found = [number_of(a) for a in by_graphflow(CASES[name], "float64", compiled=True)]
     np.testing.assert_allclose(found, FROZEN[name], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [n if n in COMPILED else pytest.param(n, marks=pytest.mark.slow) for n in CASES])
+def test_numbers_of_eager_programs(name: str) -> None:
+    """Composites as native programs from their first call on."""
+    with gf.config(native_after=0):
+        found = [number_of(a) for a in by_graphflow(CASES[name], "float64")]
+    np.testing.assert_allclose(found, FROZEN[name], rtol=1e-6, atol=1e-6)
+    assert [c.failures for c in COMPOSITES if c.failures] == []
 
 
 @pytest.mark.parametrize("name", CASES)

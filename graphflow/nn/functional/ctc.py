@@ -10,6 +10,7 @@ from graphflow.core.errors import DTypeError, ShapeError, at_line, user_origin
 from graphflow.ops.creation import beside, iota
 from graphflow.ops.define import cast
 from graphflow.ops.elementwise import clip, maximum, minimum, where
+from graphflow.ops.fused import fused
 from graphflow.ops.loops import scan
 from graphflow.ops.losses import _reduced
 from graphflow.ops.mathematical import exp, log, logaddexp
@@ -77,7 +78,7 @@ def ctc_loss(
 
 
 def _rows(labels: Tensor, lengths: Tensor) -> Tensor:
-    """Labels that stand one after the other, as rows of the longest (of all of them, while nobody knows the longest)."""
+    """Labels that stand one after the other, as rows of the longest (of all, while nobody knows the longest)."""
     numbers = lengths._data
     longest = labels.shape[0] if numbers is None else max(int(numbers.max(initial=0)), 1)
     ends = cumsum(lengths, axis=0)
@@ -86,6 +87,7 @@ def _rows(labels: Tensor, lengths: Tensor) -> Tensor:
     return pick(labels, clip(place, 0, labels.shape[0] - 1), 0)
 
 
+@fused("batch", "x")
 def _likelihood(x: Tensor, labels: Tensor, times: Tensor, lengths: Tensor, blank: int) -> Tensor:
     """The logarithm of the probability of each label sequence: the forward algorithm, one time after the other."""
     batch, longest = labels.shape

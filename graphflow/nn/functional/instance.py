@@ -86,6 +86,7 @@ def _move(running_mean: Any, running_var: Any, x: Tensor, center: Tensor, spread
         return updates
 
 
+@fused("batch", "input")
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """x / (k + alpha * mean of squares of ``size`` neighbouring channels (axis 1)) ** beta (Krizhevsky et al. 2012).
 

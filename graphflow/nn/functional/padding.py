@@ -8,6 +8,7 @@ from typing import Any
 from graphflow.core.dims import Dim, shape_str
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.ops import padding
+from graphflow.ops.fused import fused
 from graphflow.ops.movement import place, strided
 from graphflow.tensor import Tensor, as_tensor
 
@@ -39,9 +40,14 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     x = _cut(x, pairs)
     grown = [(_positive(before), _positive(after)) for before, after in pairs]
     if mode != "constant":
-        return padding.pad(x, grown, _MODES[mode])
+        return _padded(x, tuple(w for pair in grown for w in pair), _MODES[mode])
     low, high = tuple(b for b, _ in grown), tuple(a for _, a in grown)
     return place(x, low, high, (0,) * x.ndim, 0 if value is None else value)
+
+
+@fused("batch", "x")
+def _padded(x: Tensor, widths: tuple[Any, ...], mode: str) -> Tensor:
+    return padding.pad(x, list(zip(widths[0::2], widths[1::2])), mode)
 
 
 def _positive(width: Any) -> Any:

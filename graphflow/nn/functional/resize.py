@@ -12,6 +12,7 @@ from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.nn.functional.adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from graphflow.ops.creation import beside, literal
 from graphflow.ops.define import cast
+from graphflow.ops.fused import fused
 from graphflow.ops.movement import broadcast_to, reshape
 from graphflow.ops.picking import pick
 from graphflow.ops.reduce import floating
@@ -75,9 +76,22 @@ def interpolate(
         scales = (None,) * rank
     if mode == "area":
         return _AREA[rank](x, sizes)  # type: ignore[arg-type]
+    return _interpolated(x, sizes, mode, bool(align_corners), *scales)
+
+
+@fused("batch", "x")
+def _interpolated(
+    x: Tensor,
+    sizes: Shape,
+    mode: str,
+    align_corners: bool,
+    scale0: float | None,
+    scale1: float | None = None,
+    scale2: float | None = None,
+) -> Tensor:
     wide = floating(x) if mode in _ALIGNED else x
-    for axis, (have, want, scale) in enumerate(zip(space, sizes, scales), 2):
-        wide = _resized(wide, axis, have, want, scale, mode, bool(align_corners))
+    for axis, (want, scale) in enumerate(zip(sizes, (scale0, scale1, scale2)), 2):
+        wide = _resized(wide, axis, x.shape[axis], want, scale, mode, align_corners)
     return cast(wide, x.dtype)
 
 

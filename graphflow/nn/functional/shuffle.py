@@ -6,6 +6,7 @@ from typing import Any
 
 from graphflow.core.dims import shape_str
 from graphflow.core.errors import ShapeError, at_line, user_origin
+from graphflow.ops.fused import fused
 from graphflow.ops.movement import permute_dims, reshape
 from graphflow.tensor import Tensor, as_tensor
 
@@ -18,6 +19,7 @@ def _image(name: str, input: Any) -> Tensor:
     return x
 
 
+@fused("batch", "input")
 def pixel_shuffle(input: Any, upscale_factor: int) -> Tensor:
     """(..., channels * r * r, height, width) to (..., channels, height * r, width * r) (Shi et al. 2016).
 
@@ -35,6 +37,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Tensor:
     return reshape(x, (*lead, channels // (r * r), height * r, width * r))
 
 
+@fused("batch", "input")
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
     """(..., channels, height * r, width * r) to (..., channels * r * r, height, width): back from ``pixel_shuffle``."""
     x, r = _image("pixel_unshuffle", input), downscale_factor
@@ -48,6 +51,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
     return reshape(x, (*lead, channels * r * r, height // r, width // r))
 
 
+@fused("batch", "input")
 def channel_shuffle(input: Any, groups: int) -> Tensor:
     """Channels (axis 1) dealt out so that each of ``groups`` groups gets some of every group (Zhang et al. 2018).
 

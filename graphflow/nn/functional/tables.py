@@ -12,6 +12,7 @@ from graphflow.ops.creation import beside, iota, zeros
 from graphflow.ops.custom import custom_gradient
 from graphflow.ops.define import cast
 from graphflow.ops.elementwise import maximum, where
+from graphflow.ops.fused import fused
 from graphflow.ops.linalg import einsum
 from graphflow.ops.matrices import vector_norm
 from graphflow.ops.movement import broadcast_to, expand_dims, part, reshape
@@ -63,12 +64,17 @@ def embedding(
     [[[3.0, 4.0], [1.0, 2.0]]]
     """
     indices, table = _looked_up("embedding", input, weight, max_norm, norm_type)
-    rows = take(table, indices, axis=0)
+    rows = _rows(table, indices)
     if scale_grad_by_freq:
         rows = _by_frequency(rows, indices, table)
     if padding_idx is None:
         return rows
     return where(expand_dims(_is_padding(indices, padding_idx, table), -1), stop_gradient(rows), rows)
+
+
+@fused("batch", "indices")
+def _rows(table: Tensor, indices: Tensor) -> Tensor:
+    return take(table, indices, axis=0)
 
 
 def _looked_up(name: str, input: Any, weight: Any, max_norm: float | None, norm_type: float) -> tuple[Tensor, Tensor]:
@@ -146,7 +152,7 @@ def embedding_bag(
     if indices.ndim not in (1, 2) or (indices.ndim == 1) != (offsets is not None):
         message = f"embedding_bag takes a matrix of indices, or a vector and offsets, got {shape_str(indices.shape)}"
         raise ShapeError(at_line(message, user_origin()))
-    rows = take(table, indices, axis=0)
+    rows = _rows(table, indices)
     if scale_grad_by_freq:
         rows = _by_frequency(rows, indices, table)
     if per_sample_weights is not None:
@@ -163,6 +169,7 @@ def embedding_bag(
     return _bags_in_line(rows, counted, starts, mode)
 
 
+@fused("batch", "rows", "counted")
 def _bags_of_rows(rows: Tensor, counted: Tensor | None, mode: str) -> Tensor:
     """Bags are (bag, place) of ``rows`` (bag, place, column)."""
     if counted is None and rows.shape[1] != 0:
@@ -179,6 +186,7 @@ def _number(counted: Tensor, rows: Tensor) -> Tensor:
     return expand_dims(total(cast(counted, rows.dtype), axis=1), -1)
 
 
+@fused("batch", "rows", "counted")
 def _bags_in_line(rows: Tensor, counted: Tensor | None, starts: Tensor, mode: str) -> Tensor:
     """Bags are stretches of ``rows`` (place, column), each from one of ``starts`` to the next."""
     with beside(rows if rows._node is not None else starts):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from graphflow.core.dims import Dim, product, shape_str
+from graphflow.core.dims import Dim, Shape, product, shape_str
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.nn.functional.convolution import IntOrInts, each_axis
 from graphflow.ops import pool
 from graphflow.ops.conv import Ints
+from graphflow.ops.fused import fused
 from graphflow.ops.movement import expand_dims, permute_dims, place, reshape, strided
 from graphflow.tensor import Tensor, as_tensor
 
@@ -52,8 +53,13 @@ def unfold(
     if x.ndim != 4:
         raise _fail(f"unfold takes (batch, channels, height, width), or without batch, got {shape_str(x.shape)}")
     taps, dilations, pads, strides = _settings(kernel_size, dilation, padding, stride)
+    counts = _counts(tuple(n + 2 * p for n, p in zip(x.shape[2:], pads)), taps, dilations, strides)
+    return _unfolded(x, counts, taps, dilations, pads, strides)
+
+
+@fused("batch", "x")
+def _unfolded(x: Tensor, counts: Shape, taps: Ints, dilations: Ints, pads: Ints, strides: Ints) -> Tensor:
     x = place(x, (0, 0, *pads), (0, 0, *pads), (0,) * 4)
-    counts = _counts(x.shape[2:], taps, dilations, strides)
     view = pool.windows(x, (0, 0), counts, taps, strides, dilations)
     columns = permute_dims(view, (0, 1, 4, 5, 2, 3))
     return reshape(columns, (x.shape[0], x.shape[1] * product(taps), product(counts)))
@@ -86,7 +92,13 @@ def fold(
     if x.ndim != 3 or x.shape[1] % count != 0 or (x.shape[2] != rows * columns and not isinstance(x.shape[2], Dim)):
         expected = f"(batch, a multiple of {count}, {rows * columns})"
         raise _fail(f"fold into {size} with windows {taps} takes {expected}, got {shape_str(x.shape)}")
-    batch, channels = x.shape[0], x.shape[1] // count
-    view = permute_dims(reshape(x, (batch, channels, *taps, rows, columns)), (0, 1, 4, 5, 2, 3))
+    return _folded(x, size, taps, dilations, pads, strides, (rows, columns))
+
+
+@fused("batch", "x")
+def _folded(x: Tensor, size: Ints, taps: Ints, dilations: Ints, pads: Ints, strides: Ints, counts: Ints) -> Tensor:
+    batch, channels = x.shape[0], x.shape[1] // math.prod(taps)
+    padded = tuple(n + 2 * p for n, p in zip(size, pads))
+    view = permute_dims(reshape(x, (batch, channels, *taps, *counts)), (0, 1, 4, 5, 2, 3))
     whole = pool.fold(view, (batch, channels, *padded), (0, 0), strides, dilations)
     return strided(whole, (0, 0, *pads), (batch, channels, *size), (1,) * 4)
