@@ -101,6 +101,7 @@ _SAME = {  # Keras's name: the function that GraphFlow has already
 }
 _OWN = [linear, relu, relu6, sigmoid, tanh, softmax, log_softmax, elu, leaky_relu, gelu, hard_sigmoid, exponential]
 _TABLE: dict[str, Callable[..., Any]] = {**{f.__name__: f for f in _OWN}, **_SAME}
+_ALONG_AN_AXIS = (softmax, log_softmax, F.glu)
 globals().update(_SAME)
 config.FUNCTIONS.update(_TABLE)
 
@@ -116,6 +117,11 @@ def get(identifier: Any) -> Callable[..., Any]:
     if not callable(found):
         raise TypeError(f"an activation is a name or a function, got a {type(found).__name__}")
     return found
+
+
+def is_elementwise(activation: Callable[..., Any]) -> bool:
+    """Whether a function is one of those here that treat every number alone."""
+    return any(activation is f for f in _TABLE.values()) and not any(activation is f for f in _ALONG_AN_AXIS)
 
 
 def serialize(activation: Callable[..., Any]) -> Any:

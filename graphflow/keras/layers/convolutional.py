@@ -104,6 +104,8 @@ class _Conv(Layer):
         return channels_first(check_rank(self, inputs, (self.rank + 2,)), self.data_format)
 
     def _output(self, out: Tensor) -> Tensor:
+        if activations.is_elementwise(self.activation):  # in the convolution's own order, so that it joins its kernel
+            return as_given(self.activation(out), self.data_format)
         return self.activation(as_given(out, self.data_format))  # type: ignore[no-any-return]
 
     def _spans(self) -> list[int]:
