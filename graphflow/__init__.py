@@ -68,6 +68,7 @@ _MODULES = (
 # Public names that live in such parts.
 _PLACES = {
     "Graph": "graphflow.ir.graph",
+    "InteractiveSession": "graphflow.runtime.session",
     "Operation": "graphflow.trace",
     "Session": "graphflow.runtime.session",
     "TensorSpec": "graphflow.trace",

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 ELSEWHERE = {  # TensorFlow 1, PyTorch, Keras
     "Adam": "gf.optim.Adam",
     "ConfigProto": "gf.config",
-    "InteractiveSession": "gf.Session",
     "Model": "gf.keras.Model",
     "Module": "gf.nn.Module",
     "Print": "gf.print",

@@ -306,6 +306,34 @@ class Session:
         return f"<Session of {self.graph.name!r}{', closed' if self._closed else ''}>"
 
 
+class InteractiveSession(Session):
+    """A Session that is the default one until it is closed (TensorFlow's name), for ``op.run()`` and ``tensor.eval()``.
+
+    >>> x = gf.placeholder((), name="x")
+    >>> doubled = x * 2
+    >>> session = gf.InteractiveSession()
+    >>> doubled.eval({x: 21.0})
+    np.float32(42.0)
+    >>> session.close()
+    """
+
+    def __init__(
+        self,
+        graph: Graph | None = None,
+        device: str | None = None,
+        num_threads: int | None = None,
+        optimize: bool = True,
+    ) -> None:
+        super().__init__(graph, device, num_threads, optimize)
+        _defaults.stack.append(self)
+
+    def close(self) -> None:
+        """Close it, and let the Session before it be the default again."""
+        if self in _defaults.stack:
+            _defaults.stack.remove(self)
+        super().close()
+
+
 def _roots(graph: Graph, needed: Sequence[Any]) -> tuple[list[Node], list[Node]]:
     """The nodes with values to compute, and those that are only to be done."""
     values = value_nodes(needed)

@@ -113,23 +113,45 @@ def _checked_shape(shape: Any) -> tuple[Any, ...]:
     return tuple(out)
 
 
-def placeholder(shape: Any, dtype: Any = float32, name: str | None = None) -> Tensor:
-    """A symbolic tensor that is fed at each run: ``session.run(y, {x: array})``.
+def placeholder(*args: Any, shape: Any = None, dtype: Any = None, name: str | None = None) -> Tensor:
+    """A symbolic tensor that is fed at each run: ``placeholder(shape, dtype=float32, name=None)``.
+
+    ``session.run(y, {x: array})`` feeds the placeholder ``x``.
 
     ``None`` in the shape is a size that may differ from run to run; where operations need two such sizes to be equal,
-    that is checked when data comes. TensorFlow's order, dtype first, is understood, too.
+    that is checked when data comes. TensorFlow's order, dtype first, is understood, too, then without a shape for a
+    scalar.
 
     >>> with gf.Graph() as graph:
     ...     x = gf.placeholder((None, 3), name="x")
-    >>> x
-    <Tensor x:0 : float32[x.0, 3]>
+    ...     y = gf.placeholder(gf.int64, [None])
+    >>> x, y
+    (<Tensor x:0 : float32[x.0, 3]>, <Tensor placeholder:0 : int64[placeholder.0]>)
     """
     recorder = _hand_recorder("placeholder()")
-    if isinstance(shape, DType):
-        shape, dtype = dtype if dtype is not float32 else (), shape
-    spec = TensorSpec(shape, dtype)
-    unique = recorder.graph.next_name(name or "placeholder")
+    dtype_first = bool(args) and _is_dtype(args[0])
+    given = dict(zip(("dtype", "shape", "name") if dtype_first else ("shape", "dtype", "name"), args))
+    for key, value in (("shape", shape), ("dtype", dtype), ("name", name)):
+        if value is not None and given.setdefault(key, value) is not value:
+            raise TypeError(f"placeholder() got two values for {key}: {given[key]!r} and {value!r}")
+    if len(args) > 3 or not given.keys() & {"shape", "dtype"}:
+        raise TypeError(f"placeholder(shape, dtype=float32, name=None) takes 1 to 3 arguments, got {len(args)}")
+    if "shape" in given and given["shape"] is None:
+        _checked_shape(None)
+    kind = given.get("dtype") or float32
+    spec = TensorSpec(given.get("shape", ()), float32 if isinstance(kind, str) and kind == "float" else kind)
+    unique = recorder.graph.next_name(given.get("name") or "placeholder")
     return recorder.placeholder(AVal(spec.sizes(unique), spec.dtype), unique)
+
+
+def _is_dtype(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            as_dtype(value)
+        except TypeError:
+            return False
+        return True
+    return isinstance(value, (DType, type, np.dtype))
 
 
 def constant(value: Any, dtype: Any = None, shape: Any = None, name: str | None = None) -> Tensor:

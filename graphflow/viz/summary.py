@@ -18,6 +18,7 @@ from graphflow.trace.tracing import TensorSpec, trace
 from graphflow.variable import Variable
 from graphflow.viz import flops
 
+_COUNTS = {"parameters", "bytes", "FLOP"}  # columns of numbers
 _UNNAMED = re.compile(r".*\.\d+|axis\d+")  # what open sizes are called that nobody named
 
 
@@ -68,14 +69,15 @@ class Summary:
                 cells = ("shared", "")
             name = "  " * r.depth + (r.path.rpartition(".")[2] or self.name)
             rows.append((name, r.kind, r.output, *cells, _in_units(r.flops) if r.flops else ""))
-        return rows
+        known = [i for i in range(len(rows[0])) if i < 2 or any(row[i] for row in rows[1:])]
+        return [tuple(row[i] for i in known) for row in rows]
 
     def __str__(self) -> str:
         table = self._table()
         widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
         lines = []
         for row in table:
-            cells = [c.rjust(w) if i > 2 else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))]
+            cells = [c.rjust(w) if h in _COUNTS else c.ljust(w) for h, c, w in zip(table[0], row, widths)]
             lines.append("  ".join(cells).rstrip())
         rule = "-" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:], rule, *self.totals])
@@ -83,11 +85,12 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        cell = '<{0} style="text-align:{1};white-space:pre">{2}</{0}>'
-        lines = []
-        for number, row in enumerate(self._table()):
+        cell = '<{0} style="text-align:{1};white-space:pre;padding:1px 9px 1px 0">{2}</{0}>'
+        table, lines = self._table(), []
+        for number, row in enumerate(table):
             tag = "th" if number == 0 else "td"
-            lines.append("".join(cell.format(tag, "right" if i > 2 else "left", escape(c)) for i, c in enumerate(row)))
+            sides = ("right" if head in _COUNTS else "left" for head in table[0])
+            lines.append("".join(cell.format(tag, side, escape(c)) for side, c in zip(sides, row)))
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         return f"<table>{body}</table><p>{'<br>'.join(map(escape, self.totals))}</p>"
 

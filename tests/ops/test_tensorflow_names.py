@@ -47,6 +47,12 @@ def test_placeholders_take_the_dtype_first_and_assignments_are_operations() -> N
         x = gf.placeholder(gf.float32, [None, 3])
         y = gf.placeholder(gf.int64, name="y")
         assert x.dtype is gf.float32 and x.shape[1] == 3 and (y.dtype, y.shape) == (gf.int64, ())
+        z = gf.placeholder("float", shape=[2], name="z")
+        assert (z.dtype, z.shape, z.name) == (gf.float32, (2,), "z:0")
+        with pytest.raises(TypeError, match="two values for shape"):
+            gf.placeholder((2,), shape=(3,))
+        with pytest.raises(TypeError, match="1 to 3 arguments"):
+            gf.placeholder()
         v = gf.Variable(1.0)
         more = gf.assign_add(v, gf.reduce_sum(x))
         back = gf.assign(v, 0.0)

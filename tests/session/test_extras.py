@@ -218,3 +218,21 @@ def test_the_hot_path_is_one_lookup() -> None:
     for call in ((y, {x: data}), ([y, z], {x: data}), ("add:0", {"x": data}), ({"k": [y]}, {x: data})):
         session.run(*call)
     assert plans == []
+
+
+def test_an_interactive_session_is_the_default_until_it_is_closed() -> None:
+    with gf.Graph().as_default() as graph:
+        x = gf.placeholder(gf.float32, [None])
+        v = gf.Variable(1.0)
+        add = gf.assign_add(v, gf.reduce_sum(x))
+        outer = gf.InteractiveSession(graph)
+        inner = gf.InteractiveSession(graph)
+        gf.global_variables_initializer().run()
+        assert (x * 2).eval({x: [1.0]}).tolist() == [2.0]
+        outer.close()  # in any order: nothing has to be nested
+        assert gf.get_default_session() is inner
+        add.eval({x: [2.0, 3.0]})
+        inner.close()
+        with pytest.raises(ValueError, match="no default Session"):
+            x.eval({x: [1.0]})
+    assert gf.get_default_session() is None and v.item() == 6.0
