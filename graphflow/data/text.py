@@ -203,8 +203,8 @@ def pad_sequence(
 ) -> Tensor:
     """Sequences (length_i, ...) as one tensor (longest, batch, ...), or (batch, longest, ...) with ``batch_first``.
 
-    Raises ShapeError where the sizes behind the first differ, ValueError for no sequence. (PyTorch's function of
-    ``nn.utils.rnn``.)
+    Raises ShapeError where the sizes behind the first differ, ValueError for no sequence. (In NumPy, as data is made;
+    ``nn.utils.rnn.pad_sequence`` is for tensors with gradients.)
 
     >>> pad_sequence([[1, 2, 3], [4]], batch_first=True).tolist()
     [[1, 2, 3], [4, 0, 0]]
