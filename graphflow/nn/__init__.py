@@ -147,6 +147,7 @@ from graphflow.nn.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from graphflow.nn.unpooling import LPPool1d, LPPool2d, LPPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from graphflow.ops.composite import elu, gelu, leaky_relu, log_softmax, relu6, selu, silu, softmax, softplus
 from graphflow.ops.elementwise import relu
 from graphflow.ops.mathematical import sigmoid, tanh

@@ -140,6 +140,14 @@ CASES: dict[str, Case] = {
     "unfold without batch": Case(layer("Unfold", 2), ((3, 4, 5),)),
     "fold": Case(layer("Fold", (7, 8), (2, 3), 2, 1, (2, 1)), ((2, 18, 24),)),
     "fold of tiles": Case(layer("Fold", (4, 6), 2, stride=2), ((8, 6),)),
+    "max unpool 1d": Case(layer("MaxUnpool1d", 2), ((2, 2, 3), np.array([[[0, 3, 4], [1, 2, 5]]] * 2))),
+    "max unpool 2d": Case(
+        layer("MaxUnpool2d", 2, (2, 1)), ((1, 2, 2, 2), np.array([[[[0, 4], [7, 11]], [[1, 2], [6, 10]]]]))
+    ),
+    "max unpool 3d": Case(layer("MaxUnpool3d", 2), ((2, 1, 1, 2), np.array([[[[3, 8]]]] * 2))),
+    "lp pool 1d": Case(layer("LPPool1d", 1, 3, 2), ((2, 3, 8),)),
+    "lp pool 2d": Case(layer("LPPool2d", 2, (2, 3), stride=2), (IMAGE,)),
+    "lp pool 3d": Case(layer("LPPool3d", 2, 2, ceil_mode=True), ((1, 2, 3, 4, 2),)),
     # -- padding
     "constant pad 1d": Case(layer("ConstantPad1d", (1, 2), 3.5), ((2, 3, 4),)),
     "constant pad 2d": Case(layer("ConstantPad2d", (1, -2, 0, 2), 3.5), (IMAGE,)),

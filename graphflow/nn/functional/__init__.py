@@ -79,6 +79,14 @@ from graphflow.nn.functional.pooling import (
 from graphflow.nn.functional.resize import interpolate, upsample, upsample_bilinear, upsample_nearest
 from graphflow.nn.functional.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from graphflow.nn.functional.tables import bilinear, embedding, embedding_bag
+from graphflow.nn.functional.unpooling import (
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 from graphflow.nn.functional.windows import fold, unfold
 from graphflow.ops.attention import scaled_dot_product_attention
 from graphflow.ops.composite import (
