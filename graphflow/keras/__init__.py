@@ -25,6 +25,7 @@ from graphflow.keras import (
     models,
     ops,
     optimizers,
+    preprocessing,
     regularizers,
     saving,
     utils,
@@ -37,3 +38,5 @@ from graphflow.keras.models import Model, Sequential
 from graphflow.keras.optimizers import Optimizer
 from graphflow.keras.regularizers import Regularizer
 from graphflow.keras.symbolic import Input, KerasTensor
+from graphflow.ops import random
+from graphflow.variable import Variable

@@ -80,3 +80,17 @@ _ALIASES = {"nonneg": NonNeg, "unitnorm": UnitNorm, "maxnorm": MaxNorm}
 def get(identifier: Any) -> Any:
     """The constraint for a name, a config, an object or a function ``f(w)``."""
     return config.get("constraint", "constraints", identifier, _ALIASES)
+
+
+def serialize(item: Any) -> Any:
+    """A constraint as data."""
+    return config.to_data(item)
+
+
+def deserialize(data: Any, custom_objects: Any = None) -> Any:
+    """A constraint from data."""
+    with config.custom_object_scope(custom_objects or {}):
+        return get(data)
+
+
+globals().update(config.names_of("constraints"))  # the classes' names in small letters, as Keras has them

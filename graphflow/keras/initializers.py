@@ -230,6 +230,23 @@ _ALIASES = {
 }
 
 
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
+
+
 def get(identifier: Any) -> Any:
     """The initializer for a name, a config, a class, an object or a function ``f(shape, dtype)``."""
     return config.get("initializer", "initializers", identifier, _ALIASES)
+
+
+def serialize(item: Any) -> Any:
+    """An initializer as data."""
+    return config.to_data(item)
+
+
+def deserialize(data: Any, custom_objects: Any = None) -> Any:
+    """An initializer from data."""
+    with config.custom_object_scope(custom_objects or {}):
+        return get(data)
+
+
+globals().update(config.names_of("initializers"))  # the classes' names in small letters, as Keras has them

@@ -49,6 +49,17 @@ def _convert(x: Any, dtype: Any = None) -> Tensor:
     return x if dtype is None else cast(x, dtype)
 
 
+def _moments(x: Any, axes: Any, keepdims: bool = False) -> tuple[Tensor, Tensor]:
+    center = FUNCTIONS["mean"](x, axis=axes, keepdims=True)
+    spread = FUNCTIONS["mean"](FUNCTIONS["square"](as_tensor(x) - center), axis=axes, keepdims=keepdims)
+    return (center if keepdims else FUNCTIONS["mean"](x, axis=axes)), spread
+
+
+def _divide_no_nan(a: Any, b: Any) -> Tensor:
+    nothing = as_tensor(b) == 0
+    return FUNCTIONS["where"](nothing, 0.0, as_tensor(a) / FUNCTIONS["where"](nothing, 1.0, b))  # type: ignore[no-any-return]
+
+
 # Keras's names for what has another one here.
 _NAMES: dict[str, Callable[..., Any]] = {
     "getitem": _getitem,
@@ -68,6 +79,13 @@ _NAMES: dict[str, Callable[..., Any]] = {
     "amax": lambda x, axis=None, keepdims=False: FUNCTIONS["max"](x, axis=axis, keepdims=keepdims),
     "amin": lambda x, axis=None, keepdims=False: FUNCTIONS["min"](x, axis=axis, keepdims=keepdims),
     "power": lambda a, b: FUNCTIONS["pow"](a, b),
+    "mod": lambda a, b: FUNCTIONS["remainder"](a, b),
+    "array": _convert,
+    "top_k": lambda x, k, sorted=True: FUNCTIONS["topk"](x, k),
+    "moments": _moments,
+    "divide_no_nan": _divide_no_nan,
+    "dtype": lambda x: as_tensor(x).dtype.name,
+    "conjugate": lambda x: FUNCTIONS["conj"](x),
     "absolute": lambda x: FUNCTIONS["abs"](x),
     "stop_gradient": lambda x: as_tensor(x).detach(),
     "in_top_k": lambda targets, predictions, k: _in_top_k(targets, predictions, k),

@@ -98,3 +98,17 @@ def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
 def get(identifier: Any) -> Any:
     """The regularizer for a name, a config, an object or a function ``f(x)``."""
     return config.get("regularizer", "regularizers", identifier, _ALIASES)
+
+
+def serialize(item: Any) -> Any:
+    """A regularizer as data."""
+    return config.to_data(item)
+
+
+def deserialize(data: Any, custom_objects: Any = None) -> Any:
+    """A regularizer from data."""
+    with config.custom_object_scope(custom_objects or {}):
+        return get(data)
+
+
+orthogonal_regularizer = OrthogonalRegularizer

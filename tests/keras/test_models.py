@@ -260,3 +260,25 @@ def test_text_and_sequences() -> None:
     padded = keras.utils.pad_sequences([[1, 2, 3], [4]], maxlen=2, padding="post", truncating="post")
     assert padded.tolist() == [[1, 2], [4, 0]]
     assert keras.utils.to_categorical([1], 3).tolist() == [[0, 1, 0]]
+
+
+def test_windows_over_time_series() -> None:
+    windows = keras.utils.timeseries_dataset_from_array(
+        np.arange(10.0), np.arange(4, 10), sequence_length=3, sequence_stride=2, sampling_rate=2, batch_size=2
+    )
+    x, y = windows[1]
+    assert x.tolist() == [[4, 6, 8]] and y.tolist() == [8] and len(windows) == 2
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert np.isfinite(model.fit(windows, verbose=0).history["loss"][0])
+    with pytest.raises(ValueError, match="no window"):
+        keras.utils.timeseries_dataset_from_array(np.arange(3), None, 5)
+
+
+def test_names_in_small_letters() -> None:
+    assert keras.initializers.glorot_uniform is keras.initializers.GlorotUniform
+    assert keras.constraints.deserialize(keras.constraints.serialize(keras.constraints.MaxNorm(3))).max_value == 3
+    assert keras.preprocessing.text.Tokenizer is keras.utils.Tokenizer
+    center, spread = keras.ops.moments(gf.tensor([1.0, 3.0]), 0)
+    assert (center.item(), spread.item()) == (2.0, 1.0)
+    assert keras.ops.divide_no_nan(gf.tensor([1.0, 1.0]), gf.tensor([0.0, 2.0])).tolist() == [0.0, 0.5]

@@ -127,6 +127,8 @@ class Layer(Module, config.Configurable):
         (self._parameters if isinstance(made, Parameter) else self._buffers)[name] = made
         return made
 
+    add_variable = add_weight
+
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Variable):  # one of add_weight keeps the place it has; its name becomes the attribute's
             for table in (self.__dict__.get("_parameters", {}), self.__dict__.get("_buffers", {})):

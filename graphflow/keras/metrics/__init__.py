@@ -72,6 +72,7 @@ ALIASES: dict[str, Any] = {
     "logcosh": LogCoshError,
     "acc": Accuracy,
 }
+globals().update({name: f for name, f in losses.FUNCTIONS.items() if name == f.__name__})
 config.FUNCTIONS.update(
     {
         f.__name__: f
