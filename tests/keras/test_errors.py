@@ -28,6 +28,8 @@ def test_wrong_names() -> None:
         model.compile("adam", "mean_square_error")
     with pytest.raises(ValueError, match="no optimizer named 'adma'; did you mean .*'adam'"):
         model.compile("adma", "mse")
+    with pytest.raises(TypeError, match="a loss is a name, a function or an object, got a int"):
+        model.compile("adam", 3)
     with pytest.raises(ValueError, match="no metric named 'acuracy'"):
         model.compile("adam", "mse", metrics=["acuracy"])
     with pytest.raises(ValueError, match="no activation named 'rellu'; did you mean 'relu'"):
@@ -60,6 +62,10 @@ def test_shapes_that_do_not_fit() -> None:
         model.fit(np.zeros((8, 5)), Y, verbose=0)
     with pytest.raises(ValueError, match="add a Flatten layer"):
         model.predict(np.zeros((8, 2, 2)))
+    with pytest.raises(ValueError, match=r"for a single sample use x\[None\]"):
+        model.predict(X[0])
+    with pytest.raises(ValueError, match="the loss needs targets"):
+        model.fit(X, verbose=0)
     with pytest.raises(ValueError, match="as many samples"):
         model.fit(X, Y[:5], verbose=0)
     with pytest.raises(ValueError, match="loss='categorical_crossentropy'"):

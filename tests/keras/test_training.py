@@ -138,8 +138,10 @@ def test_loaders_generators_and_datasets() -> None:
         (Batches(), {}),
         (endless(), {"steps_per_epoch": 2}),
         (pairs, {"batch_size": 35, "shuffle": False}),
+        ((X, Y), {"batch_size": 35, "shuffle": False, "steps_per_epoch": 2}),
     ):
-        assert model_of().fit(source, verbose=0, **more).history["loss"] == pytest.approx(expected, rel=1e-6)
+        given = source if isinstance(source, tuple) else (source,)
+        assert model_of().fit(*given, verbose=0, **more).history["loss"] == pytest.approx(expected, rel=1e-6)
     assert model_of().predict(gf.data.DataLoader(gf.data.TensorDataset(X), batch_size=35)).shape == (70, 2)
 
 

@@ -28,9 +28,10 @@ class Monitor:
         """The number in the logs; a warning and None where it is not there."""
         found = (logs or {}).get(self.name)
         if found is None:
+            missing = self.name.startswith("val_") and not any(name.startswith("val_") for name in logs or {})
             warnings.warn(
                 f"{type(owner).__name__} watches {self.name!r}, which is not in the logs: {', '.join(logs or {})}"
-                + ("; give fit validation_data or validation_split" if self.name.startswith("val_") else ""),
+                + ("; give fit validation_data or validation_split" if missing else ""),
                 stacklevel=5,
             )
         return found

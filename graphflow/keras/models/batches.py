@@ -62,7 +62,9 @@ def _is_arrays(x: Any) -> bool:
 class Arrays:
     """Arrays of one length, cut into batches; nested as the user nested them."""
 
-    def __init__(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: bool) -> None:
+    def __init__(
+        self, x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: bool, steps: int | None = None
+    ) -> None:
         if isinstance(x, (list, tuple)) and not _is_arrays(x):
             x = as_array(x)
         if isinstance(y, (list, tuple)) and not _is_arrays(y):
@@ -83,9 +85,11 @@ class Arrays:
         if self.batch_size < 1:
             raise ValueError(at_line(f"batch_size must be at least 1, got {batch_size}", user_origin()))
         self.shuffle = shuffle
+        self.steps = steps  # at most so many batches
 
     def __len__(self) -> int:
-        return -(-self.samples // self.batch_size)
+        whole = -(-self.samples // self.batch_size)
+        return whole if self.steps is None else min(whole, self.steps)
 
     def nested(self, arrays: Iterable[Any]) -> Batch:
         """The batch in the user's nesting, with None where nothing was given."""
@@ -95,7 +99,7 @@ class Arrays:
     def pieces(self) -> Iterator[list[Any]]:
         """The arrays of each batch, side by side."""
         order = permutation(self.samples, default_generator) if self.shuffle else None
-        for start in range(0, self.samples, self.batch_size):
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
             if order is None:
                 yield [a[start : start + self.batch_size] for a in self.arrays]
             else:
@@ -179,7 +183,7 @@ def batches(
     if x is None:
         raise ValueError(at_line("there is no data: give x", user_origin()))
     if isinstance(x, (list, tuple, Mapping)) or _is_arrays(x):
-        return Arrays(x, y, sample_weight, batch_size, shuffle)
+        return Arrays(x, y, sample_weight, batch_size, shuffle, steps)
     if y is not None or sample_weight is not None:
         raise ValueError(
             at_line(f"a {type(x).__name__} gives x and y together: leave out y and sample_weight", user_origin())

@@ -59,9 +59,9 @@ class Compiled:
     """Losses and metrics. They are made when the first batch shows what the outputs and targets look like."""
 
     def __init__(self, loss: Any, loss_weights: Any, metrics_: Any, weighted_metrics: Any) -> None:
-        for word in _words(loss):  # a wrong name is noticed by compile
-            if word not in ("crossentropy", "ce"):
-                losses.as_loss(word)
+        for item in flatten(loss)[0]:  # a wrong name is noticed by compile
+            if item not in ("crossentropy", "ce"):
+                losses.as_loss(item)
         for word in [*_words(metrics_), *_words(weighted_metrics)]:
             if word.lower() not in ("accuracy", "acc", "crossentropy", "ce"):
                 metrics.get(word)
@@ -100,6 +100,8 @@ class Compiled:
         """The targets by the names of the outputs."""
         names = list(predictions)
         if y is None:
+            if any(v is not None for v in (self.of_output.values() if self.built else flatten(self.loss)[0])):
+                raise ValueError(at_line("the loss needs targets: give y, or data of pairs (x, y)", user_origin()))
             return dict.fromkeys(names)
         if isinstance(y, Mapping):
             found = dict(y)

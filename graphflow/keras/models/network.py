@@ -142,6 +142,8 @@ def shape_message(place: KerasTensor, shape: Shape) -> str:
         product *= n
     if len(wanted) == 2 and wanted[1] == product:
         hint = "add a Flatten layer, or use x.reshape(len(x), -1)"
+    elif not misfit((None, *shape), wanted):
+        hint = "for a single sample use x[None]"
     elif len(shape) == len(wanted) - 1:
         hint = "add the missing axis, such as x[..., None] for channels"
     return f"the input {place.name!r} takes data of shape {wanted}, got {shape}; {hint}"
