@@ -65,6 +65,10 @@ def _scores(out: Any, labels: Tensor | None) -> Tensor:
 
 def _labels(model: Callable[[Any], Any], x: Tensor, target: Any) -> Tensor | None:
     if target is not None:
-        return as_tensor(target)
+        labels = as_tensor(target)
+        if labels.shape != x.shape[:1]:
+            message = f"one class for each sample is needed: target has shape {labels.shape}, x {x.shape}"
+            raise ShapeError(at_line(message, user_origin()))
+        return labels
     scores = model(x)
     return reduce.argmax(scores, axis=1) if scores.ndim == 2 else None  # type: ignore[no-any-return]

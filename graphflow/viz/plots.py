@@ -104,6 +104,8 @@ def plot_images(images: Any, titles: Sequence[Any] | None = None, path: Any = No
         array = array[..., 0]
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] not in (3, 4)):
         raise ShapeError(f"plot_images needs (n, height, width) or (n, channels, height, width), got {array.shape}")
+    if titles is not None and len(titles) < len(array):
+        raise ValueError(f"there are {len(array)} pictures and only {len(titles)} titles")
     columns = max(1, min(columns, len(array)))
     rows = -(-len(array) // columns)
     figure = _figure(figsize=(1.1 * columns, (1.3 if titles is not None else 1.1) * max(rows, 1)))
@@ -141,7 +143,7 @@ def _series(history: Any) -> dict[str, list[float]]:
     history = getattr(history, "history", history)
     if not isinstance(history, Mapping):
         history = {"loss": history}
-    found = {str(k): [float(v) for v in values] for k, values in history.items()}
+    found = {str(k): [float(v) for v in (values if np.ndim(values) else [values])] for k, values in history.items()}
     return {k: v for k, v in found.items() if v}
 
 

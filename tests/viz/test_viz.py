@@ -201,6 +201,8 @@ def test_grids_of_images() -> None:
     images = gf.datasets.load_digits("test", flatten=False)[0][:5]
     figure = gf.viz.plot_images(images, titles=range(5), columns=3)
     assert len(figure.axes) == 6 and figure.axes[4].get_title() == "4"
+    with pytest.raises(ValueError, match="5 pictures and only 1"):
+        gf.viz.plot_images(images, titles=["a"])
     with pytest.raises(gf.errors.ShapeError, match="height"):
         gf.viz.plot_images(np.zeros((3, 64)))
 
@@ -223,6 +225,8 @@ def test_integrated_gradients_add_up_and_saliency_is_the_gradient() -> None:
         assert slopes[row, 2] == pytest.approx(change, abs=2e-2)
     compiled = gf.compile(lambda v: gf.viz.saliency(model, v))
     np.testing.assert_allclose(compiled(x).numpy(), slopes, rtol=1e-4, atol=1e-6)
+    with pytest.raises(gf.errors.ShapeError, match="one class for each sample"):
+        gf.viz.saliency(model, x, [0, 1])
     with pytest.raises(gf.errors.ShapeError, match="scores"):
         gf.viz.saliency(lambda v: v.reshape((4, 3, 2)), x)
 
