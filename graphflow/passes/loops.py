@@ -1,6 +1,6 @@
 """Loops: what need not be done in every step is done once, outside.
 
-- *extended scans*: the gradient runs a scan again with further results; the one scan does for both.
+- *extended scans*: gradients run a scan again with further results; one scan does for all.
 - *unused* results, parts of the state, sequences and constants go; what the body leaves as it is becomes a constant.
 - *invariant* values, the same in every step, are computed before the loop.
 - *products of a sequence's slices* with a constant matrix are one product of the whole sequence before the loop.
@@ -17,6 +17,7 @@ from graphflow.ir.graph import Graph, Node, has_effect
 from graphflow.ir.nested import cut_out
 from graphflow.passes import dce
 from graphflow.passes.edit import Edit
+from graphflow.passes.extended import merge
 
 HOISTED = ("map", "reduce", "contract")  # kinds of ops that are computed before the loop, once, if they may be
 
@@ -50,36 +51,6 @@ def _rewrite(graph: Graph, edit: Edit, seen: set[Node]) -> None:
                 seen.add(node)
         elif node.op.name == "tuple_get" and old.inputs[0] in loops:
             edit.replace(loops[old.inputs[0]].result(node.attrs["index"], node))
-
-
-def merge(graph: Graph) -> bool:
-    """Scans that others extend are dropped in favour of these."""
-    longer = {(n.inputs, n.attrs["extends"]): n for n in graph.nodes if n.attrs.get("extends") is not None}
-    if not longer:
-        return False
-    edit = Edit(graph)
-    originals = iter(graph.nodes)
-    instead: dict[Node, Node] = {}
-    for node in edit.walk():
-        old = next(originals)
-        if old in instead:
-            edit.replace(instead[old])
-            continue
-        if node.op.name != "scan" or has_effect(node):  # prints and checks stay with the scan that they are in
-            continue
-        last, chain = old, []
-        while (following := longer.get((old.inputs, last.attrs["body"]))) is not None:
-            chain.append(following)
-            last = following
-        if chain:
-            made = edit.clone(node, node.inputs)
-            made.attrs = {k: v for k, v in last.attrs.items() if k != "extends"}
-            made.aval = last.aval
-            edit.nodes.append(made)
-            edit.made.append(made)
-            instead.update(dict.fromkeys(chain, made))
-            edit.replace(made)
-    return edit.commit()
 
 
 def _used_results(graph: Graph) -> dict[Node, set[int]]:

@@ -15,6 +15,7 @@ from graphflow.ir.verify import Verified, verify
 from graphflow.passes import broadcast, cse, dce, flatten, fold, loops, places, unify
 from graphflow.passes.algebra import ALGEBRA
 from graphflow.passes.edit import Edit, copy_graph
+from graphflow.passes.extended import merge
 from graphflow.passes.stabilize import STABILIZE
 from graphflow.passes.views import VIEWS
 
@@ -79,7 +80,7 @@ def optimize(
 
 def _run(chosen: list[Pass], graph: Graph, observe: Callable[[str, Graph], None] | None) -> None:
     if any(p.name == "loops" for p in chosen):
-        loops.merge(graph)  # before the bodies of both are optimised
+        merge(graph)  # before the bodies of both are optimised
     _run_nested(chosen, graph)
     seen: dict[str, set[Node]] = {p.name: set() for p in chosen}
     verified = Verified() if config.get("verify") else None

@@ -165,6 +165,7 @@ class Native:
         self.addresses = compile_units(units)
         self.compile_seconds = time.perf_counter() - started
         self._plans: dict[tuple[int, ...], Plan] = {}
+        self.memory = fresh_memory  # what gives the results their arrays
         self._sources = _size_sources(self.program)
         self._arena = self._scratch = aligned_empty(0)
         self._lock = threading.Lock()
@@ -211,7 +212,7 @@ class Native:
                 plan = self._plan(arrays)
             elif plan.arena is not self._arena:
                 self._point(plan)
-            results = [_result(shape, dtype) for shape, dtype in plan.outputs]
+            results = self.memory(plan.outputs)
             plan.bind(0, [*arrays, *results])
             if self._variables and plan.epoch != variable_epoch():
                 self._bind_variables(plan, len(arrays) + len(results))
@@ -397,6 +398,11 @@ def _size_sources(program: Program) -> list[tuple[int, int]]:
     return [
         (i, axis) for i, b in enumerate(program.inputs) for axis, size in enumerate(b.shape) if isinstance(size, Dim)
     ]
+
+
+def fresh_memory(outputs: Sequence[tuple[tuple[int, ...], Any]]) -> list[Any]:
+    """New arrays for results."""
+    return [_result(shape, dtype) for shape, dtype in outputs]
 
 
 def _result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

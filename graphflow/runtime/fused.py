@@ -42,6 +42,7 @@ class PureFunction:
         self.passing = [r.requires_grad for r in results]
         self.single = single  # whether it gives one tensor, not a list
         self.executable = build(self.results, self.operands)
+        self.has_loops = any(n.op.name == "scan" for n in self.operands[0].graph.nodes)
         self._gradients: dict[Any, tuple[PureFunction | None, tuple[int, ...]]] = {}
 
     @staticmethod
@@ -115,6 +116,7 @@ class FusedCall:
         self._reshapes = any(s is not None for s in (*into, *back))
         self._run = pure.executable.run
         self._gradients: dict[Any, tuple[FusedCall | None, tuple[int, ...]]] = {}
+        self._saving: dict[Any, Any] = {}
 
     def __repr__(self) -> str:
         return f"<fused {self.name}>"
@@ -122,6 +124,12 @@ class FusedCall:
     # -- forward ------------------------------------------------------------------------------------------------------
     def __call__(self, operands: Sequence[Tensor]) -> Any:
         """The results for eager tensors, on the tape if one of them requires a gradient."""
+        if self.pure.has_loops and _state.grad_enabled and not self._reshapes:
+            from graphflow.runtime.saving import saving
+
+            keeping = saving(self, operands, self._saving)
+            if keeping is not None:
+                return keeping(operands)
         data: list[Any] = [t._data for t in operands]
         arrays = [d if d.flags.c_contiguous else d.copy() for d in data]
         if self._reshapes:

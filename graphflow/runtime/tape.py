@@ -124,7 +124,7 @@ class TapeProgram:
     def __init__(self, tensors: Sequence[Tensor], seeded: bool) -> None:
         for t in tensors:
             op: Any = None if t._tape is None else t._tape.op
-            if not (op is None or type(op) is FusedCall or OPS.get(op.name) is op):
+            if not (op is None or isinstance(op, FusedCall) or OPS.get(op.name) is op):
                 raise TypeError(f"the gradient of {op.name} is not made of public functions")
         graph = Graph("backward")
         recorder = Recorder(graph)
