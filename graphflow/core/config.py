@@ -17,9 +17,10 @@ _DEFAULTS: dict[str, Any] = {
     "verify": os.environ.get("GRAPHFLOW_VERIFY", "1") not in ("", "0"),  # verify the graph after each pass
     "disabled_passes": (),  # names from gf.passes.names()
     "native_after": int(os.environ.get("GRAPHFLOW_NATIVE_AFTER", "8")),  # eager calls before native code; -1: never
+    "autocast_dtype": None,  # in which dtype gf.autocast, which sets it, computes products
 }
 _CHOICES = {"mode": ("compiled", "eager")}
-_COMPILED_IN = ("check_numerics", "optimize", "disabled_passes")  # what a compiled program depends on
+_COMPILED_IN = ("check_numerics", "optimize", "disabled_passes", "autocast_dtype")  # what a compiled program depends on
 
 
 class _Settings(threading.local):

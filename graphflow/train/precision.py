@@ -57,8 +57,8 @@ class autocast:
 
     Exponentials, logarithms, powers and sums are computed in float32, everything else in the dtypes that come:
     parameters stay float32, and so do layers' results where a float32 bias is added. Gradients reach float32 parameters
-    in float32. In a compiled function put the block inside the function; ``backward`` belongs behind the block.
-    PyTorch's ``device_type`` may come first.
+    in float32; ``backward`` belongs behind the block. A compiled function may have the block inside, or be called inside
+    it. PyTorch's ``device_type`` may come first.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class autocast:
         self._outer: list[Any] = []
 
     def __enter__(self) -> autocast:
-        settings = config(native_after=-1)  # eager composites run as written, so that their products are seen
+        # Eager composites run as written, so that their products are seen; compiled functions are traced anew.
+        settings = config(native_after=-1, autocast_dtype=self.dtype.name if self.enabled else None)
         settings.__enter__()
         self._outer.append((_casting.dtype, settings))
         _casting.dtype = self.dtype if self.enabled else None

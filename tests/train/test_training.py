@@ -158,6 +158,20 @@ def test_autocast_dtypes() -> None:
     assert (a @ b).dtype == gf.float32  # also after an exception
 
 
+def test_compiled_functions_inside_the_block() -> None:
+    product = gf.compile(lambda a, b: a @ b)
+    a, b = gf.ones((2, 3)), gf.ones((3, 4))
+    for _ in range(2):
+        assert product(a, b).dtype == gf.float32
+        with gf.autocast():
+            assert product(a, b).dtype == gf.bfloat16
+            with gf.config(check_numerics=False):
+                assert product(a, b).dtype == gf.bfloat16
+            with gf.autocast(enabled=False):
+                assert product(a, b).dtype == gf.float32
+    assert product.cache_info().traces == 2
+
+
 @modes
 def test_training_in_bfloat16(way: Any) -> None:
     policy = gf.train.Policy("mixed_bfloat16")
