@@ -57,8 +57,8 @@ class autocast:
 
     Exponentials, logarithms, powers and sums are computed in float32, everything else in the dtypes that come:
     parameters stay float32, and so do layers' results where a float32 bias is added. Gradients reach float32 parameters
-    in float32; ``backward`` belongs behind the block. A compiled function may have the block inside, or be called inside
-    it. PyTorch's ``device_type`` may come first.
+    in float32; ``backward`` belongs behind the block. A compiled function may have the block inside, or be called
+    inside it. PyTorch's ``device_type`` may come first.
     """
 
     def __init__(
