@@ -268,7 +268,7 @@ def test_a_worker_that_dies_is_noticed(action: Any, message: str) -> None:
     with pytest.raises(gf.errors.WorkerError, match=message):
         for batch in loader:
             got += batch.tolist()
-    assert got == [0, 1, 2, 3] and set(children()) <= set(before) and time.monotonic() - started < 3
+    assert got == [0, 1, 2, 3] and set(children()) <= set(before) and time.monotonic() - started < 20
     assert next(iter(loader)).tolist() == [0, 1]  # with new workers
 
 
@@ -277,7 +277,7 @@ def test_timeout() -> None:
     started, before = time.monotonic(), children()
     with pytest.raises(gf.errors.WorkerError, match="no batch within timeout=0.2"):
         list(loader)
-    assert time.monotonic() - started < 4 and set(children()) <= set(before)
+    assert time.monotonic() - started < 20 and set(children()) <= set(before)
 
 
 @pytest.mark.parametrize(
@@ -336,8 +336,8 @@ def test_nothing_stays_behind(name: str) -> None:
     else:
         os.kill(program.pid, getattr(signal, name))
     stderr = program.stderr.read().decode()
-    program.wait(10)
-    deadline = time.monotonic() + 5
+    program.wait(30)
+    deadline = time.monotonic() + 20
     while any(map(_alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(map(_alive, workers))
