@@ -13,6 +13,7 @@ from graphflow.keras import config
 from graphflow.keras.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from graphflow.keras.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from graphflow.keras.layers.base import Layer
+from graphflow.keras.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 from graphflow.keras.layers.convolutional import (
     Conv1D,
     Conv1DTranspose,
@@ -83,17 +84,7 @@ from graphflow.keras.layers.pooling import (
     MaxPooling3D,
 )
 from graphflow.keras.layers.preprocessing import CategoryEncoding, Rescaling
-from graphflow.keras.layers.recurrent import (
-    GRU,
-    LSTM,
-    RNN,
-    Bidirectional,
-    GRUCell,
-    LSTMCell,
-    SimpleRNN,
-    SimpleRNNCell,
-    TimeDistributed,
-)
+from graphflow.keras.layers.recurrent import GRU, LSTM, RNN, Bidirectional, SimpleRNN, TimeDistributed
 from graphflow.keras.layers.regularization import (
     ActivityRegularization,
     AlphaDropout,

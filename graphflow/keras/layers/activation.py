@@ -6,7 +6,8 @@ from typing import Any
 
 from graphflow.core.errors import at_line, user_origin
 from graphflow.keras import activations, constraints, initializers, regularizers
-from graphflow.keras.layers.base import Layer, known
+from graphflow.keras.layers.base import Layer
+from graphflow.keras.layers.shapes import known
 from graphflow.ops.elementwise import minimum, relu, where
 from graphflow.tensor import Tensor, as_tensor
 

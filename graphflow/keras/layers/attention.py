@@ -8,8 +8,9 @@ from typing import Any
 from graphflow.core import dispatch
 from graphflow.core.dtypes import bool_, int64
 from graphflow.core.errors import at_line, user_origin
-from graphflow.keras.layers.base import Layer, _shapes
+from graphflow.keras.layers.base import Layer
 from graphflow.keras.layers.core import EinsumDense
+from graphflow.keras.layers.shapes import shapes_of
 from graphflow.ops.composite import dropout, softmax
 from graphflow.ops.creation import beside, iota
 from graphflow.ops.define import FUNCTIONS, cast
@@ -75,7 +76,7 @@ class MultiHeadAttention(Layer):
     def _build_for(self, args: Any, kwargs: Any) -> None:
         given = [*args, *(kwargs[n] for n in ("value", "key")[len(args) - 1 :] if kwargs.get(n) is not None)]
         with dispatch.init_scope():
-            self.build(*(_shapes(t) for t in given[:3]))
+            self.build(*(shapes_of(t) for t in given[:3]))
         self.__dict__["built"] = True
 
     def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:

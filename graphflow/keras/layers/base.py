@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from graphflow.core import dispatch
-from graphflow.core.dims import Dim
 from graphflow.core.dtypes import as_dtype, float32
-from graphflow.core.errors import ShapeError, StateError, at_line, user_origin
+from graphflow.core.errors import StateError, at_line, user_origin
 from graphflow.core.tree import flatten
 from graphflow.keras import config, constraints, initializers, regularizers
-from graphflow.keras.symbolic import KerasTensor, call_symbolically, closed_shape, infer, is_symbolic
+from graphflow.keras.layers.shapes import as_tensors, batch_count, places_for, shapes_of
+from graphflow.keras.symbolic import KerasTensor, call_symbolically, infer, is_symbolic
 from graphflow.nn.module import Module
 from graphflow.ops.define import cast
-from graphflow.tensor import Operators, Tensor, as_tensor
+from graphflow.tensor import Tensor, as_tensor
 from graphflow.variable import Parameter, Variable
 
 
@@ -97,7 +97,7 @@ class Layer(Module, config.Configurable):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape that comes out for a shape that goes in; found by tracing the layer."""
-        out = infer(self, (_places(input_shape),), {})
+        out = infer(self, (places_for(input_shape),), {})
         return out.shape if isinstance(out, KerasTensor) else [t.shape for t in flatten(out)[0]]
 
     # -- weights ---------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ class Layer(Module, config.Configurable):
         if is_symbolic(args) or is_symbolic(kwargs):
             return call_symbolically(self, args, kwargs)
         has_training, has_mask = call_takes(type(self))  # type: ignore[arg-type]
-        args = tuple(_tensors(a) for a in args)
+        args = tuple(as_tensors(a) for a in args)
         if not self.built:
             self._build_for(args, kwargs)
         training = kwargs.pop("training", None)
@@ -272,7 +272,7 @@ class Layer(Module, config.Configurable):
     def _build_for(self, args: Any, kwargs: Any) -> None:
         """Make the weights outside of whatever is being recorded: they are made once."""
         if args:
-            shapes = _shapes(args[0])
+            shapes = shapes_of(args[0])
             with dispatch.init_scope():
                 self.build(shapes)
         self.__dict__["built"] = True
@@ -281,7 +281,7 @@ class Layer(Module, config.Configurable):
         if self.activity_regularizer is not None:
             for t in flatten(out)[0]:
                 penalty = self.activity_regularizer(t)
-                self.add_loss(penalty / _count(t) if t.ndim else penalty)
+                self.add_loss(penalty / batch_count(t) if t.ndim else penalty)
 
     def _floats(self, x: Any) -> Tensor:
         """The input as numbers that weights can be multiplied with."""
@@ -338,34 +338,6 @@ def call_takes(cls: type) -> tuple[bool, bool]:
     return "training" in names, "mask" in names
 
 
-def _tensors(value: Any) -> Any:
-    """Arrays and lists of numbers as tensors; nests of tensors and everything else stay."""
-    if isinstance(value, np.ndarray):
-        return as_tensor(value.astype(np.float32) if value.dtype == np.float64 else value)
-    if isinstance(value, (list, tuple)) and any(isinstance(v, np.ndarray) for v in value):
-        return type(value)(_tensors(v) for v in value)
-    return value
-
-
-def _shapes(value: Any) -> Any:
-    """The shape of a tensor, or the shapes of a nest of them."""
-    if isinstance(value, dict):
-        return {k: _shapes(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)) and any(isinstance(v, Operators) for v in flatten(value)[0]):
-        return [_shapes(v) for v in value]
-    if value is None:
-        return None
-    return closed_shape(as_tensor(value).shape)
-
-
-def _places(shape: Any) -> Any:
-    if isinstance(shape, dict):
-        return {k: _places(v) for k, v in shape.items()}
-    if isinstance(shape, (list, tuple)) and shape and isinstance(shape[0], (list, tuple)):
-        return [_places(s) for s in shape]
-    return KerasTensor(shape)
-
-
 def _tree(root: Module) -> Iterator[Module]:
     """Every module that can be reached, also through lists that are not tracked yet."""
     stack, seen = [root], set()
@@ -376,31 +348,3 @@ def _tree(root: Module) -> Iterator[Module]:
         seen.add(id(module))
         yield module
         stack.extend(m for m in module._modules.values() if m is not None)
-
-
-def _count(t: Tensor) -> Any:
-    """The batch size as a number to divide by."""
-    from graphflow.ops.reduce import count_along
-
-    return count_along(t, (0,), t.dtype)
-
-
-def check_rank(layer: Layer, x: Any, ranks: Sequence[int]) -> Tensor:
-    """The input as a tensor of one of the ranks. Raises ShapeError that names the layer and what it takes."""
-    x = layer._floats(x)
-    if x.ndim not in ranks:
-        raise ShapeError(
-            at_line(
-                f"{layer.name} takes inputs of rank {' or '.join(map(str, ranks))} (batch, ..., channels), got shape "
-                f"{closed_shape(x.shape)}" + ("; add a channel axis: x[..., None]" if x.ndim + 1 in ranks else ""),
-                user_origin(),
-            )
-        )
-    return x
-
-
-def known(size: Any, layer: Layer, what: str) -> int:
-    """A size that weights depend on. Raises ShapeError if it is open."""
-    if size is None or isinstance(size, Dim):
-        raise ShapeError(f"{layer.name}: {what} must be known to make the weights; give Input(shape) its number")
-    return int(size)

@@ -6,7 +6,8 @@ from typing import Any
 
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.keras import activations, constraints, initializers, regularizers
-from graphflow.keras.layers.base import Layer, check_rank, known
+from graphflow.keras.layers.base import Layer
+from graphflow.keras.layers.shapes import check_rank, known
 from graphflow.keras.layers.windows import as_given, channels_first, choice, numbers, same_widths
 from graphflow.nn import functional as F
 from graphflow.ops.movement import part, permute_dims, reshape

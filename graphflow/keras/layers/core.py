@@ -8,7 +8,8 @@ from typing import Any
 from graphflow.core.dtypes import float32, int32, int64
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.keras import activations, constraints, initializers, regularizers
-from graphflow.keras.layers.base import Layer, known
+from graphflow.keras.layers.base import Layer
+from graphflow.keras.layers.shapes import known
 from graphflow.ops.define import cast
 from graphflow.ops.linalg import einsum, matmul
 from graphflow.ops.logic import not_equal

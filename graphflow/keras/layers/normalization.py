@@ -8,7 +8,8 @@ from typing import Any
 from graphflow.core import dispatch
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.keras import constraints, initializers, regularizers
-from graphflow.keras.layers.base import Layer, known
+from graphflow.keras.layers.base import Layer
+from graphflow.keras.layers.shapes import known
 from graphflow.nn.functional.normalization import after, batch_norm
 from graphflow.ops.creation import beside
 from graphflow.ops.define import cast

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.keras.layers.base import Layer, check_rank
+from graphflow.keras.layers.base import Layer
+from graphflow.keras.layers.shapes import check_rank
 from graphflow.keras.layers.windows import as_given, channels_first, choice, numbers, same_widths
 from graphflow.nn import functional as F
 from graphflow.ops.define import cast

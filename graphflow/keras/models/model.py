@@ -6,8 +6,9 @@ from typing import Any
 
 from graphflow.core.errors import StateError, at_line, user_origin
 from graphflow.keras import config
-from graphflow.keras.layers.base import Layer, _places
+from graphflow.keras.layers.base import Layer
 from graphflow.keras.layers.core import InputLayer
+from graphflow.keras.layers.shapes import places_for
 from graphflow.keras.models.network import Network
 from graphflow.keras.models.training import Trainer
 from graphflow.keras.symbolic import infer
@@ -60,10 +61,10 @@ class Model(Trainer, Layer):
         return self._network.run(inputs)
 
     def _build_for(self, args: Any, kwargs: Any) -> None:
-        from graphflow.keras.layers.base import _shapes
+        from graphflow.keras.layers.shapes import shapes_of
 
         if args:
-            self.__dict__["_built_from"] = _shapes(args[0])
+            self.__dict__["_built_from"] = shapes_of(args[0])
         self.__dict__["built"] = True
 
     def build(self, input_shape: Any = None) -> None:
@@ -72,7 +73,7 @@ class Model(Trainer, Layer):
             raise ValueError(at_line("build needs the shape of the input, such as (None, 784)", user_origin()))
         self.__dict__["_built_from"] = input_shape
         self.__dict__["built"] = True
-        infer(self, (_places(input_shape),), {})
+        infer(self, (places_for(input_shape),), {})
 
     # -- looking -----------------------------------------------------------------------------------------------------
     @property

@@ -19,8 +19,8 @@ from graphflow.keras.metrics.base import Mean, Metric
 from graphflow.keras.models.batches import Arrays, Stream, batches, unpack, weights_of_classes
 from graphflow.keras.models.check import check_data, check_loss
 from graphflow.keras.models.compiled import Compiled, batch_size
+from graphflow.keras.models.logs import as_number, held_out, is_due, outputs_log, plain_logs, step_count
 from graphflow.keras.optimizers.base import Optimizer, apply_constraints
-from graphflow.tensor import Operators
 from graphflow.trace import compile as compile_function
 
 
@@ -177,7 +177,7 @@ class Trainer:
             return {m.name: m.result() for m in self.metrics}
 
     def _logs(self) -> dict[str, float]:
-        return {m.name: m.value() if isinstance(m, Mean) else _plain(m.result()) for m in self.metrics}
+        return {m.name: m.value() if isinstance(m, Mean) else as_number(m.result()) for m in self.metrics}
 
     # -- programs ------------------------------------------------------------------------------------------------------
     def _run(self, kind: str, batch: Any) -> Any:
@@ -250,11 +250,11 @@ class Trainer:
                 raise ValueError(at_line("validation_split is for arrays: give validation_data", user_origin()))
             data, held = data.split(validation_split)
         if validation_data is not None:
-            held = _held_out(validation_data, validation_batch_size or batch_size, validation_steps)
+            held = held_out(validation_data, validation_batch_size or batch_size, validation_steps)
         for part in (data, held):
             if isinstance(part, Arrays):
                 check_data(self, *part.whole())
-        listed = CallbackList(callbacks, self, verbose, epochs, _steps(data), History())
+        listed = CallbackList(callbacks, self, verbose, epochs, step_count(data), History())
         self.__dict__.update(stop_training=False, history=listed.history)
         listed.on_train_begin()
         epoch = initial_epoch
@@ -263,7 +263,7 @@ class Trainer:
             self._mode(True)
             logs = self._epoch("train", data, listed, class_weight if y is None else None)
             check_loss(self, logs, epoch)
-            if held is not None and _is_due(validation_freq, epoch):
+            if held is not None and is_due(validation_freq, epoch):
                 logs |= {f"val_{name}": v for name, v in self._epoch("test", held, listed).items()}
             listed.on_epoch_end(epoch, logs)
             if self.stop_training:
@@ -291,13 +291,13 @@ class Trainer:
                 batch = (x, y, weights_of_classes(class_weight, y, weight))
             listed.on_batch_begin(kind, steps)
             found = self._run(kind, batch) if program is None else program(*batch)
-            listed.on_batch_end(kind, steps, self._logs if found is None else partial(_plain_logs, found))
+            listed.on_batch_end(kind, steps, self._logs if found is None else partial(plain_logs, found))
             steps += 1
             if self.stop_training:
                 break
         if steps == 0:
             raise ValueError(at_line("the data gave no batch", user_origin()))
-        logs = self._logs() if found is None else _plain_logs(found)
+        logs = self._logs() if found is None else plain_logs(found)
         listed.on_part_end(kind, logs)
         return logs
 
@@ -319,7 +319,7 @@ class Trainer:
         data = batches(x, y, sample_weight, batch_size, False, steps)
         if isinstance(data, Arrays):
             check_data(self, *data.whole())
-        listed = CallbackList(callbacks, self, verbose, 1, _steps(data), None)
+        listed = CallbackList(callbacks, self, verbose, 1, step_count(data), None)
         self.__dict__["stop_training"] = False
         listed.on_test_begin_alone()
         logs = self._epoch("test", data, listed)
@@ -339,7 +339,7 @@ class Trainer:
         data = batches(x, None, None, batch_size, False, steps)
         if isinstance(data, Arrays):
             check_data(self, data.whole()[0], None, None)
-        listed = CallbackList(callbacks, self, 0 if verbose == "auto" else verbose, 1, _steps(data), None)
+        listed = CallbackList(callbacks, self, 0 if verbose == "auto" else verbose, 1, step_count(data), None)
         self._mode(False)
         found: list[list[np.ndarray[Any, Any]]] = []
         tree: Any = None
@@ -350,7 +350,7 @@ class Trainer:
                 out = self._run("predict", (batch[0],))
             leaves, tree = flatten(out)
             found.append([np.array(t.numpy()) for t in leaves])
-            listed.on_batch_end("predict", number, partial(_outputs, out))
+            listed.on_batch_end("predict", number, partial(outputs_log, out))
         listed.on_part_end("predict", {})
         return unflatten(tree, [np.concatenate(parts) for parts in zip(*found)])
 
@@ -380,7 +380,7 @@ class Trainer:
         self._mode(kind == "train")
         self.reset_metrics()
         found = self._run(kind, batch)
-        logs = self._logs() if found is None else _plain_logs(found)
+        logs = self._logs() if found is None else plain_logs(found)
         self._mode(False)
         values = list(logs.values())
         return logs if return_dict else values[0] if len(values) == 1 else values
@@ -388,43 +388,3 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         return self.predict(x, batch_size=max(len(np.asarray(v)) for v in flatten(x)[0]))
-
-
-def _outputs(made: Any) -> dict[str, Any]:
-    return {"outputs": made}
-
-
-def _held_out(given: Any, batch_size: int | None, steps: int | None) -> Arrays | Stream:
-    if isinstance(given, (list, tuple)) and len(given) in (2, 3):
-        x, y, weight = unpack(given)
-        return batches(x, y, weight, batch_size, False, steps)
-    return batches(given, None, None, batch_size, False, steps)
-
-
-def _steps(data: Arrays | Stream) -> int | None:
-    try:
-        return len(data)
-    except TypeError:
-        return None
-
-
-def _is_due(frequency: Any, epoch: int) -> bool:
-    if isinstance(frequency, int):
-        return (epoch + 1) % frequency == 0
-    return epoch + 1 in frequency
-
-
-def _plain(value: Any) -> Any:
-    """A tensor as a number, or as a list of them."""
-    if isinstance(value, Operators):
-        array = np.asarray(value.numpy())
-        return array.item() if array.ndim == 0 else array
-    return value
-
-
-def _plain_logs(made: Any) -> dict[str, Any]:
-    if not isinstance(made, Mapping):
-        raise TypeError(
-            at_line(f"train_step and test_step return a dict of logs, got a {type(made).__name__}", user_origin())
-        )
-    return {name: _plain(value) for name, value in made.items()}
