@@ -8,9 +8,10 @@ import pytest
 import graphflow as gf
 from graphflow.cli.bench.workloads import WORKLOADS, eagerly
 
-NAMES = ["lenet", *(pytest.param(n, marks=pytest.mark.slow) for n in ("res", "vgg", "depthwise", "autoencoder"))]
+NAMES = ("lenet", "res", "vgg", "depthwise", "autoencoder")
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("name", NAMES)
 def test_twenty_steps(name: str) -> None:
