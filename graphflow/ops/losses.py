@@ -300,16 +300,24 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 
 # -- yes or no -----------------------------------------------------------------------------------------------------
 @public
-@fused("flat")
+@fused("flat", recheck=True)
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
     """The cross-entropy of probabilities against targets from 0 to 1; logarithms are held above -100.
+
+    Raises ValueError for an input that is no probability; in a compiled program it makes the loss NaN.
 
     >>> import graphflow as gf
     >>> gf.binary_cross_entropy(gf.tensor([0.5, 0.0]), gf.tensor([1.0, 1.0]), reduction="none").numpy().round(3)
     array([  0.693, 100.   ], dtype=float32)
     """
     x, t = _pair("binary_cross_entropy", input, target)
+    if x._data is not None:
+        bad = (x._data < 0) | (x._data > 1)
+        if bad.any():
+            message = f"binary_cross_entropy takes probabilities, got {x._data[bad].flat[0]}; "
+            raise ValueError(at_line(message + "logits are for binary_cross_entropy_with_logits", user_origin()))
     loss = -(t * _bounded_log(x) + (1.0 - t) * _bounded_log(1.0 - x))
+    loss = where((x < 0) | (x > 1), math.nan, loss)
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 

@@ -263,17 +263,19 @@ def var(
     keepdims: bool = False,
     *,
     correction: float = 0.0,
+    unbiased: bool | None = None,
     dim: Any = None,
     keepdim: bool = False,
 ) -> Tensor:
     """The variance along ``axis``: squared distances from the mean, over ``n - correction``.
 
-    ``correction=1`` gives the unbiased estimate (PyTorch's default; the Array API's is 0).
+    ``correction=1`` or ``unbiased=True`` gives the unbiased estimate (PyTorch's default; the Array API's is 0).
 
     >>> import graphflow as gf
     >>> gf.tensor([1.0, 2.0, 3.0]).var(correction=1).item()
     1.0
     """
+    correction = correction if unbiased is None else float(unbiased)
     x, axes = _operands(x, axis, dim)
     wide = floating(x)
     squares = _reduce(SUM, square(wide - mean(wide, axes, True)), axes, keepdims or keepdim)
@@ -293,6 +295,7 @@ def std(
     keepdims: bool = False,
     *,
     correction: float = 0.0,
+    unbiased: bool | None = None,
     dim: Any = None,
     keepdim: bool = False,
 ) -> Tensor:
@@ -302,7 +305,7 @@ def std(
     >>> gf.tensor([1.0, 3.0]).std().item()
     1.0
     """
-    variance = var(x, axis, keepdims, correction=correction, dim=dim, keepdim=keepdim)
+    variance = var(x, axis, keepdims, correction=correction, unbiased=unbiased, dim=dim, keepdim=keepdim)
     flat = variance == 0
     return where(flat, 0.0, sqrt(where(flat, 1.0, variance)))
 

@@ -112,3 +112,14 @@ def test_half_precision_losses_sum_in_float32() -> None:
 def test_one_hot() -> None:
     assert gf.one_hot(gf.tensor([1, 0])).tolist() == [[0, 1], [1, 0]]
     check_parity(lambda y: gf.one_hot(y, 4, dtype=gf.float32), LABELS.reshape(5, 1), symbolic=True)
+
+
+@pytest.mark.parametrize("native_after", [-1, 0])
+def test_what_is_no_probability(native_after: int) -> None:
+    ones, wrong = gf.ones(2), gf.tensor([0.5, 1.5])
+    with gf.config(native_after=native_after):
+        assert gf.binary_cross_entropy(ones, ones).item() == 0.0
+        with pytest.raises(ValueError, match="takes probabilities, got 1.5; logits are for"):
+            gf.binary_cross_entropy(wrong, ones)
+        assert np.isnan(gf.binary_cross_entropy(gf.tensor([np.nan, 0.5]), ones).item())
+    assert np.isnan(gf.compile(lambda x: gf.binary_cross_entropy(x, ones))(wrong).item())

@@ -76,6 +76,7 @@ EXPRESSIONS: dict[str, tuple[Any, ...]] = {
     "t.nansum(a) + t.nanmean(a, dim=1)": (HOLES,),
     "t.std_mean(a, dim=1, keepdim=True)[0]": (A,),
     "t.var_mean(a)[0]": (A,),
+    "a.std(unbiased=True) + a.var(dim=1, unbiased=False)": (A,),
     "t.aminmax(a, dim=0)[1]": (A,),
     "t.median(a)": (A,),
     "t.quantile(a, 0.3, dim=1)": (A,),
