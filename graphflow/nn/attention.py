@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from graphflow.core.dims import Size
+from graphflow.core.dims import Shape, Size, same_size, shape_str
 from graphflow.core.dtypes import bool_
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.nn import functional as F
@@ -198,11 +198,14 @@ class MultiheadAttention(Module):
         masks = []
         if attn_mask is not None:
             mask = _scores(as_tensor(attn_mask), query)
+            _fits("attn_mask", mask, (queries, keys), (batch * self.num_heads, queries, keys))
             if mask.ndim == 3:
                 mask = reshape(mask, (batch, self.num_heads, queries, keys))
             masks.append(mask)
         if key_padding_mask is not None:
-            masks.append(reshape(_scores(as_tensor(key_padding_mask), query), (batch, 1, 1, keys)))
+            mask = _scores(as_tensor(key_padding_mask), query)
+            _fits("key_padding_mask", mask, (batch, keys), (keys,))
+            masks.append(reshape(mask, (mask.shape[0] if mask.ndim == 2 else 1, 1, 1, keys)))
         if not masks:
             return None
         mask = masks[0] if len(masks) == 1 else masks[0] + masks[1]
@@ -210,6 +213,15 @@ class MultiheadAttention(Module):
 
     def extra_repr(self) -> str:
         return f"{self.embed_dim}, {self.num_heads}, dropout={self.dropout}, batch_first={self.batch_first}"
+
+
+def _fits(name: str, mask: Tensor, *shapes: Shape) -> None:
+    """Raises ShapeError for a mask that has none of the shapes."""
+    if not any(mask.ndim == len(s) and all(map(same_size, mask.shape, s)) for s in shapes):
+        wanted = " or ".join(map(shape_str, shapes))
+        raise ShapeError(
+            at_line(f"MultiheadAttention: {name} should have shape {wanted}, got {mask.shape}", user_origin())
+        )
 
 
 def _scores(mask: Tensor, like: Tensor) -> Tensor:

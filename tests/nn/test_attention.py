@@ -133,6 +133,11 @@ def test_mistakes() -> None:
         nn.MultiheadAttention(8, 3)
     with pytest.raises(gf.errors.ShapeError, match="last sizes"):
         nn.MultiheadAttention(8, 2)(q, q, q)
+    layer, x = nn.MultiheadAttention(4, 2, batch_first=True), gf.ones((2, 5, 4))
+    with pytest.raises(gf.errors.ShapeError, match="attn_mask should have shape"):
+        layer(x, q, q, attn_mask=gf.ones((3, 3)))
+    with pytest.raises(gf.errors.ShapeError, match="key_padding_mask should have shape"):
+        layer(x, q, q, key_padding_mask=gf.ones((2, 5)))
     with pytest.raises(ValueError, match="activation"):
         nn.TransformerEncoderLayer(8, 2, activation="swish")
 
