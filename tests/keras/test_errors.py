@@ -144,3 +144,10 @@ def test_weights_for_classes_that_are_missing() -> None:
         model_of().fit(X, Y, class_weight={0: 1.0, 1: 1.0}, verbose=0)
     with pytest.warns(UserWarning, match="give fit validation_data"):
         model_of("mse", 1).fit(X, Y, callbacks=[keras.callbacks.EarlyStopping()], verbose=0)
+
+
+def test_metrics_in_the_place_of_weights() -> None:
+    model = model_of()
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])  # the third is loss_weights, as in Keras 3
+    with pytest.raises(TypeError, match="metrics go by keyword"):
+        model.fit(X, Y, verbose=0)

@@ -84,6 +84,12 @@ class Compiled:
                 loss = _CROSSENTROPIES[binary_or_sparse(targets[name], predictions[name])]()
             self.of_output[name] = losses.as_loss(loss)
         weights = by_output("loss_weights", self.loss_weights, names) if self.loss_weights is not None else {}
+        for name, w in weights.items():
+            if not isinstance(w, (int, float, type(None))):
+                raise TypeError(
+                    f"loss_weights: a number for each output expected, got {w!r} for {name!r}; "
+                    "metrics go by keyword: compile(optimizer, loss, metrics=[...])"
+                )
         self.weights = {name: float(w) for name, w in weights.items() if w is not None}
         if len(names) > 1:
             self.trackers = {name: Mean(f"{name}_loss") for name in names if self.of_output[name] is not None}
