@@ -105,7 +105,14 @@ class CallbackList:
     """Calls callbacks. What none of them overrides costs nothing, and logs are only read for those that ask."""
 
     def __init__(
-        self, callbacks: Any, model: Any, verbose: Any, epochs: int, steps: int | None, history: History | None
+        self,
+        callbacks: Any,
+        model: Any,
+        verbose: Any,
+        epochs: int,
+        steps: int | None,
+        history: History | None,
+        samples: float | None = None,
     ) -> None:
         from graphflow.keras.callbacks.progress import ProgbarLogger
 
@@ -121,7 +128,7 @@ class CallbackList:
             self.callbacks.append(ProgbarLogger(verbose))
         if history is not None:  # last: callbacks may add to the logs
             self.callbacks.append(history)
-        params = {"verbose": verbose, "epochs": epochs, "steps": steps}
+        params = {"verbose": verbose, "epochs": epochs, "steps": steps, "samples_per_step": samples}
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)

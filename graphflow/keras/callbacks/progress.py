@@ -83,7 +83,9 @@ class ProgbarLogger(Callback):
         if total and self._step < total and self._step:
             left = f", {_seconds(spent / self._step * (total - self._step))} left"
         numbers = "".join(f" - {name}: {_number(value)}" for name, value in logs.items() if name != "outputs")
-        return f"{self._step}/{total or '?'}{bar} {_seconds(spent)} {each}/step{left}{numbers}"
+        size = self.params.get("samples_per_step")
+        rate = f", {size * self._step / spent:,.0f} samples/s" if size and spent else ""
+        return f"{self._step}/{total or '?'}{bar} {_seconds(spent)} {each}/step{rate}{left}{numbers}"
 
 
 def _seconds(t: float) -> str:

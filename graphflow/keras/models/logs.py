@@ -23,6 +23,13 @@ def held_out(given: Any, batch_size: int | None, steps: int | None) -> Arrays | 
     return batches(given, None, None, batch_size, False, steps)
 
 
+def samples_per_step(data: Arrays | Stream) -> float | None:
+    """How many samples a step has on average, where that is known."""
+    if isinstance(data, Arrays):
+        return min(data.samples, len(data) * data.batch_size) / len(data)
+    return getattr(data.source, "batch_size", None)
+
+
 def step_count(data: Arrays | Stream) -> int | None:
     try:
         return len(data)

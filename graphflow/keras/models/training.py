@@ -19,7 +19,15 @@ from graphflow.keras.metrics.base import Mean, Metric
 from graphflow.keras.models.batches import Arrays, Stream, batches, unpack, weights_of_classes
 from graphflow.keras.models.check import check_data, check_loss
 from graphflow.keras.models.compiled import Compiled, batch_size
-from graphflow.keras.models.logs import as_number, held_out, is_due, outputs_log, plain_logs, step_count
+from graphflow.keras.models.logs import (
+    as_number,
+    held_out,
+    is_due,
+    outputs_log,
+    plain_logs,
+    samples_per_step,
+    step_count,
+)
 from graphflow.keras.optimizers.base import Optimizer, apply_constraints
 from graphflow.trace import compile as compile_function
 
@@ -254,7 +262,7 @@ class Trainer:
         for part in (data, held):
             if isinstance(part, Arrays):
                 check_data(self, *part.whole())
-        listed = CallbackList(callbacks, self, verbose, epochs, step_count(data), History())
+        listed = CallbackList(callbacks, self, verbose, epochs, step_count(data), History(), samples_per_step(data))
         self.__dict__.update(stop_training=False, history=listed.history)
         listed.on_train_begin()
         epoch = initial_epoch
@@ -319,7 +327,7 @@ class Trainer:
         data = batches(x, y, sample_weight, batch_size, False, steps)
         if isinstance(data, Arrays):
             check_data(self, *data.whole())
-        listed = CallbackList(callbacks, self, verbose, 1, step_count(data), None)
+        listed = CallbackList(callbacks, self, verbose, 1, step_count(data), None, samples_per_step(data))
         self.__dict__["stop_training"] = False
         listed.on_test_begin_alone()
         logs = self._epoch("test", data, listed)
@@ -339,7 +347,9 @@ class Trainer:
         data = batches(x, None, None, batch_size, False, steps)
         if isinstance(data, Arrays):
             check_data(self, data.whole()[0], None, None)
-        listed = CallbackList(callbacks, self, 0 if verbose == "auto" else verbose, 1, step_count(data), None)
+        listed = CallbackList(
+            callbacks, self, 0 if verbose == "auto" else verbose, 1, step_count(data), None, samples_per_step(data)
+        )
         self._mode(False)
         found: list[list[np.ndarray[Any, Any]]] = []
         tree: Any = None
