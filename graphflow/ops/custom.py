@@ -30,7 +30,7 @@ GIVES_FIRST: set[str] = set()
 """Ops whose value is their first operand: the others are there for the gradient. Graphs that run keep none of them."""
 
 
-def rule(name: str, vjp: Callable[..., Any], doc: str, samples: Callable[[], list[Sample]]) -> Op:
+def rule(name: str, vjp: Callable[..., Any], doc: str, samples: Callable[[], list[Sample]], dtypes: str = "any") -> Op:
     """Register an op that gives its first operand and has the gradient rule ``vjp(g, out, value, *args, **attrs)``.
 
     ``vjp`` gives None for the value. A composite computes that without gradients, then applies the op to it and to what
@@ -45,6 +45,7 @@ def rule(name: str, vjp: Callable[..., Any], doc: str, samples: Callable[[], lis
         vjp,
         lambda view, **attrs: view,
         samples,
+        dtypes,
         doc=doc,
     )
     return register(op)

@@ -25,6 +25,7 @@ DTYPE_KINDS: dict[str, tuple[str, ...]] = {
     "any": ("bool", "int", "uint", "float"),
     "numeric": ("int", "uint", "float"),
     "float": ("float",),
+    "wide float": ("float",),  # of 32 bits or more: what calls the op sees to that
     "int": ("int", "uint"),
     "int or bool": ("bool", "int", "uint"),
     "bool": ("bool",),

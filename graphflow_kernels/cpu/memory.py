@@ -140,7 +140,7 @@ class Memory(Emitter):
 
     def load_strided(self, pointer: Any, index: Index, stride: Index, dtype: str, mask: Value | None = None) -> Value:
         """Elements ``index, index + stride, index + 2 * stride, ...``, one in each lane."""
-        step = self._short_step(stride)
+        step = self._short_step(stride, dtype)
         if step is not None:
             return self._load_combed(self.address(pointer, index, dtype), step, dtype, mask)
         return self.gather(self.address(pointer, index, dtype), self._strided(stride), dtype, mask)
@@ -149,7 +149,7 @@ class Memory(Emitter):
         self, x: Value, pointer: Any, index: Index, stride: Index, dtype: str, mask: Value | None = None
     ) -> None:
         """Write x to elements ``index, index + stride, index + 2 * stride, ...``."""
-        step = self._short_step(stride)
+        step = self._short_step(stride, dtype)
         if step is not None:
             self._store_combed(self.splat(x), self.address(pointer, index, dtype), step, dtype, mask)
             return
@@ -157,10 +157,13 @@ class Memory(Emitter):
 
     # With a short step known beforehand, masked vectors of all elements between and a shuffle beat element by element.
 
-    def _short_step(self, stride: Index) -> int | None:
+    def _short_step(self, stride: Index, dtype: str) -> int | None:
         known = stride.constant if isinstance(stride, ir.Constant) else stride
         short = isinstance(known, int) and 2 <= known <= LONGEST_COMB and self.target.has_masks and self.lanes > 1
-        return known if short else None
+        # LLVM takes masked vectors of a few small elements apart, and loses one on the way.
+        size = types.ITEMSIZE[dtype]
+        whole = size >= 4 or (self.target.name == "avx512" and size * self.lanes >= 16)
+        return known if short and whole else None
 
     def _load_combed(self, address: Any, step: int, dtype: str, mask: Value | None) -> Value:
         kind, total = _vector(self.wide(types.memory_type(dtype))), None

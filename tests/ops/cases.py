@@ -39,7 +39,7 @@ DIFFERENTIABLE = [name for name in FUNCTIONS if OPS[name].vjp is not None]
 
 def operand_dtypes(op: Op) -> list[DType]:
     kinds = DTYPE_KINDS.get(op.dtypes, DTYPE_KINDS["any"])
-    return [d for d in dtypes.REAL if d.kind in kinds]
+    return [d for d in dtypes.REAL if d.kind in kinds and (op.dtypes != "wide float" or d.bits > 16)]
 
 
 def operands(sample: Sample, dtype: DType, seed: str = "") -> tuple[Any, ...]:

@@ -192,6 +192,7 @@ BATCH_NORM = rule(
     _batch_norm_vjp,
     "Normalisation over the batch: value, x (batch, channels, ...), perhaps weight and bias (channels) -> value.",
     lambda: [Sample(((4, 3, 2), (4, 3, 2), (3,), (3,)), {"eps": 1e-5, "scaled": True}, grad=False)],
+    "wide float",
 )
 
 
