@@ -1,8 +1,8 @@
 """Matrix products by wall clock through the public API, beside NumPy, PyTorch and JAX where these are installed.
 
-``python benchmarks/products.py [--threads 1 2] [--seconds 0.3] [--json FILE]``. Each number of threads has a process of
-its own, on as many CPUs; in it the libraries take turns at each shape, and the least time of each counts. GraphFlow's
-product is a compiled function (`static sizes`) that takes and gives tensors; JAX's is jitted.
+``python benchmarks/products.py [--threads 1 2] [--seconds 0.3] [--json FILE]``. Each library and number of threads has
+a process of its own, on as many CPUs: idle threads of one library would take the CPU from another. The least time
+counts. GraphFlow's product is a compiled function (static sizes) that takes and gives tensors; JAX's is jitted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ SQUARES = [(1, n, n, n) for n in (64, 128, 256, 512, 1024, 2048)]
 WORKLOADS = [(1, 256, 512, 784), (1, 256, 10, 512), (1, 32, 128, 784), (1, 32, 10, 128)]
 SMALL = [(1, 1, 128, 784), (1, 1, 10, 128), (1, 8, 512, 784), (64, 64, 64, 32), (16, 100, 100, 100), (256, 16, 16, 16)]
 TRANSPOSED = [(1, 256, 512, 784, "nt"), (1, 256, 512, 784, "tn"), (1, 256, 512, 784, "tt")]
+LIBRARIES = ("GraphFlow", "NumPy", "PyTorch", "JAX")
 SHAPES = [(*shape, "nn") for shape in SQUARES + WORKLOADS] + TRANSPOSED + [(*shape, "nn") for shape in SMALL]
 
 
@@ -74,36 +75,34 @@ def libraries(threads: int) -> dict[str, Callable[..., Callable[[], Any]]]:
     return found
 
 
-def least(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
-    """Microseconds of the quickest of many calls of each, in turns."""
-    best = dict.fromkeys(calls, float("inf"))
-    for call in calls.values():
-        call()
-    end = time.perf_counter() + seconds * len(calls)
+def least(call: Callable[[], Any], seconds: float) -> float:
+    """Microseconds of the quickest of many calls."""
+    best = float("inf")
+    call()
+    end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        for name, call in calls.items():
-            until = time.perf_counter() + seconds / 10
-            while time.perf_counter() < until:
-                started = time.perf_counter()
-                call()
-                best[name] = min(best[name], time.perf_counter() - started)
-    return {name: 1e6 * value for name, value in best.items()}
+        started = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - started)
+    return 1e6 * best
 
 
-def measure(threads: int, seconds: float) -> list[dict[str, Any]]:
+def measure(library: str, threads: int, seconds: float) -> list[float]:
+    """Microseconds of each shape; nothing where the library is not installed."""
     import numpy as np
 
-    made = libraries(threads)
-    rows = []
+    make = libraries(threads).get(library)
+    if make is None:
+        return []
+    times = []
     rng = np.random.default_rng(0)
     for batch, m, n, k, layout in SHAPES:
         first = (k, m) if layout[0] == "t" else (m, k)
         second = (n, k) if layout[1] == "t" else (k, n)
         lead = () if batch == 1 else (batch,)
         a, b = (rng.normal(size=lead + shape).astype(np.float32) for shape in (first, second))
-        times = least({name: make(a, b, layout) for name, make in made.items()}, seconds)
-        rows.append({"shape": [batch, m, n, k], "layout": layout, "threads": threads, "microseconds": times})
-    return rows
+        times.append(least(make(a, b, layout), seconds))
+    return times
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -128,25 +127,34 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=0.3, help="for each library and shape")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # the process for one number of threads
+    parser.add_argument("--library", help=argparse.SUPPRESS)  # the process for one of them
     arguments = parser.parse_args()
-    if arguments.one:
-        json.dump(measure(arguments.one, arguments.seconds), sys.stdout)
+    if arguments.library:
+        json.dump(measure(arguments.library, arguments.threads[0], arguments.seconds), sys.stdout)
         return
-    rows = []
+    rows: list[dict[str, Any]] = []
     for count in arguments.threads:
-        environment = {**os.environ, "GRAPHFLOW_NUM_THREADS": str(count)}
-        environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(count))
-        pin = None
-        if hasattr(os, "sched_setaffinity"):
-            cpus = sorted(os.sched_getaffinity(0))[-count:]  # JAX takes as many threads as it has CPUs
-            pin = lambda cpus=cpus: os.sched_setaffinity(0, cpus)
-        command = [sys.executable, __file__, "--one", str(count), "--seconds", str(arguments.seconds)]
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, preexec_fn=pin)
-        rows += json.loads(done.stdout)
+        new = [{"shape": s[:4], "layout": s[4], "threads": count, "microseconds": {}} for s in SHAPES]
+        for library in LIBRARIES:
+            for row, time_taken in zip(new, in_process(library, count, arguments.seconds)):
+                row["microseconds"][library] = time_taken
+        rows += new
     print(table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def in_process(library: str, count: int, seconds: float) -> list[float]:
+    """What `measure` gives in a process with so many threads, on as many CPUs."""
+    environment = {**os.environ, "GRAPHFLOW_NUM_THREADS": str(count)}
+    environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(count))
+    pin = None
+    if hasattr(os, "sched_setaffinity"):
+        cpus = sorted(os.sched_getaffinity(0))[-count:]  # JAX takes as many threads as it has CPUs
+        pin = lambda: os.sched_setaffinity(0, cpus)
+    command = [sys.executable, __file__, "--library", library, "--threads", str(count), "--seconds", str(seconds)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, preexec_fn=pin)
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
 if __name__ == "__main__":
