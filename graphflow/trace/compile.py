@@ -122,8 +122,7 @@ class CompiledFunction:
                     if trace.holds():
                         self._ledger.hits += 1
                         result = trace(arrays, args)
-                        call = trace.quick(arrays)
-                        if call is not None:
+                        if trace.only_runs and (call := trace.quick(arrays)) is not None:
                             self._quick[exact] = call
                         return result
                 return self._general(args, kwargs, exact)

@@ -187,6 +187,8 @@ class TracedFunction:
         self._has_effects_on_grads = bool(self._kept or self._cleared or self._consumed or self._argument_kept)
         self.executable = build(fetches, feeds, self.effects, optimize=optimize, num_threads=num_threads)
         self._pure = self._derivative(symbolic) if self._differentiable else None
+        more = self._pure is not None or self._has_hidden or self._has_effects_on_grads
+        self.only_runs = self._single and not more and hasattr(self.executable, "prepared")  # a call may be quick
         self.compile_seconds = time.perf_counter() - started
 
     def _derivative(self, symbolic: Sequence[Tensor]) -> PureProgram:
@@ -218,13 +220,9 @@ class TracedFunction:
 
         It gives None where the trace does not hold any more.
         """
-        prepared = getattr(self.executable, "prepared", None)
-        if prepared is None or not self._single or self._pure is not None:
-            return None
-        if self._has_hidden or self._has_effects_on_grads:
-            return None
-        run = prepared(arrays, self._lock)
+        run = self.executable.prepared(arrays, self._lock)
         if run is None:
+            self.only_runs = False
             return None
         epoch, guarded = variables.epoch, bool(self._guards or self._had_grad)
 
