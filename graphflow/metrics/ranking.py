@@ -15,7 +15,7 @@ from graphflow.ops.elementwise import clip, floor
 from graphflow.ops.mathematical import sigmoid
 from graphflow.ops.movement import reshape
 from graphflow.ops.reduce import sum as total
-from graphflow.ops.sorting import cumsum
+from graphflow.ops.running import cumsum
 from graphflow.tensor import as_tensor
 
 

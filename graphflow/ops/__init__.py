@@ -14,6 +14,7 @@ from graphflow.ops import logic
 from graphflow.ops import mathematical
 from graphflow.ops import gamma
 from graphflow.ops import normal
+from graphflow.ops import inverse_erf
 from graphflow.ops import special
 from graphflow.ops import creation
 from graphflow.ops import reduce
@@ -31,6 +32,7 @@ from graphflow.ops import attention
 from graphflow.ops import losses
 from graphflow.ops import control
 from graphflow.ops import loops
+from graphflow.ops import running
 from graphflow.ops import custom
 from graphflow.ops import user
 from graphflow.ops import statistics

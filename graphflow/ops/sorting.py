@@ -1,4 +1,4 @@
-"""Order: sorting, searching in sorted tensors, different values; and running sums, products and differences."""
+"""Order: sorting, searching in sorted tensors, different values."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphflow.core.aval import AVal
-from graphflow.core.dims import Dim, Size, normalize_axis, shape_str
+from graphflow.core.dims import Dim, normalize_axis, shape_str
 from graphflow.core.dispatch import apply
-from graphflow.core.dtypes import as_dtype, float32, int64, uint64
+from graphflow.core.dtypes import int64
 from graphflow.core.errors import DTypeError, ShapeError, at_line, user_origin
-from graphflow.core.op import Op, Sample
+from graphflow.core.op import Sample
 from graphflow.ops.arrange import moveaxis
-from graphflow.ops.creation import beside, full
-from graphflow.ops.define import cast, primitive, promote, public
-from graphflow.ops.elementwise import where
-from graphflow.ops.movement import concat, part, reshape, reverse
+from graphflow.ops.creation import beside
+from graphflow.ops.define import primitive, promote, public
+from graphflow.ops.movement import part, reverse
 from graphflow.ops.picking import take_along_axis
 from graphflow.ops.special import size_of
 from graphflow.ops.spelling import takes_dim
@@ -216,124 +215,3 @@ def unique(x: Any, /, return_inverse: bool = False, return_counts: bool = False)
     found = _unique(x, "unique")
     out = (found.values, *([found.inverse_indices] * return_inverse), *([found.counts] * return_counts))
     return out if len(out) > 1 else out[0]
-
-
-# -- running sums and products -----------------------------------------------------------------------------------------
-def _backwards(x: Tensor, axis: int) -> Tensor:
-    """The running sum from the end."""
-    return reverse(apply(CUMSUM, (reverse(x, (axis,)),), {"axis": axis}), (axis,))
-
-
-def _cumprod_vjp(g: Tensor, out: Tensor, x: Tensor, axis: int) -> tuple[Tensor]:
-    """Before the first zero of a line (sum of g * out from here on) / x; at it the same with 1 in its place; then 0."""
-    zero = x == 0.0
-    zeros = apply(CUMSUM, (cast(zero, x.dtype),), {"axis": axis})
-    first = zero & (zeros == 1.0)
-    rest = where(first, 1.0, x)
-    at_first = _backwards(g * apply(CUMPROD, (rest,), {"axis": axis}), axis)
-    before = _backwards(g * out, axis) / where(zero, 1.0, x)
-    return (where(zeros == 0.0, before, where(first, at_first, 0.0)),)
-
-
-def _cumulative(name: str, ufunc: Any, vjp: Any, doc: str) -> Op:
-    samples = [
-        Sample(((3, 4),), {"axis": 1}, low=0.5),
-        Sample(((2, 3, 2),), {"axis": 1}, low=0.5, high=1.5),
-        Sample(((0,),), {"axis": 0}),
-    ]
-    return primitive(
-        name,
-        "library",
-        lambda x, axis: x,
-        lambda x, axis: ufunc.accumulate(x, axis, dtype=x.dtype),
-        vjp,
-        lambda x, axis: (name, {"axis": axis, "rank": x.ndim}),
-        samples=lambda: samples,
-        dtypes="numeric",
-        doc=doc,
-    )
-
-
-CUMSUM = _cumulative("cumsum", np.add, lambda g, out, x, axis: (_backwards(g, axis),), "Running sums along an axis.")
-CUMPROD = _cumulative("cumprod", np.multiply, _cumprod_vjp, "Running products along an axis.")
-
-
-def _running(op: Op, x: Any, axis: int | None, dtype: Any, initial: int | None) -> Tensor:
-    x = as_tensor(x)
-    if axis is None:
-        if x.ndim != 1:
-            raise ShapeError(at_line(f"{op.name} of shape {shape_str(x.shape)} needs an axis", user_origin()))
-        axis = 0
-    where_ = normalize_axis(axis, x.ndim)
-    if dtype is not None:
-        kind = as_dtype(dtype)
-    else:  # whole numbers are added up in 64 bits
-        kind = x.dtype if x.dtype.is_float else uint64 if x.dtype.kind == "uint" else int64
-    wide = float32 if kind.is_float and kind.bits == 16 else kind  # so that sums of many do not lose digits
-    out = cast(apply(op, (cast(x, wide),), {"axis": where_}), kind)
-    if initial is None:
-        return out
-    with beside(x):
-        first = full(tuple(1 if a == where_ else n for a, n in enumerate(x.shape)), initial, dtype=kind)
-    return concat([first, out], where_)
-
-
-@public
-def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
-    """The sums of all elements up to each, along an axis (needed above rank 1); integers in 64 bits.
-
-    ``include_initial`` puts a 0 in front.
-
-    >>> import graphflow as gf
-    >>> gf.cumulative_sum(gf.tensor([1, 2, 3]), include_initial=True).tolist()
-    [0, 1, 3, 6]
-    """
-    return _running(CUMSUM, x, axis, dtype, 0 if include_initial else None)
-
-
-@public
-def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
-    """The products of all elements up to each, along an axis (needed above rank 1); integers in 64 bits.
-
-    >>> import graphflow as gf
-    >>> gf.cumulative_prod(gf.tensor([1, 2, 3])).tolist()
-    [1, 2, 6]
-    """
-    return _running(CUMPROD, x, axis, dtype, 1 if include_initial else None)
-
-
-@public(methods=("cumsum",))
-@takes_dim
-def cumsum(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
-    """``cumulative_sum`` as NumPy and PyTorch call it; without axis x is flattened."""
-    return _running(CUMSUM, x if axis is not None else reshape(x, -1), axis, dtype, None)
-
-
-@public(methods=("cumprod",))
-@takes_dim
-def cumprod(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
-    """``cumulative_prod`` as NumPy and PyTorch call it; without axis x is flattened."""
-    return _running(CUMPROD, x if axis is not None else reshape(x, -1), axis, dtype, None)
-
-
-@public(methods=("diff",))
-@takes_dim
-def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Tensor:
-    """The differences of neighbours along an axis, taken n times; ``prepend`` and ``append`` are put around x first.
-
-    >>> import graphflow as gf
-    >>> gf.diff(gf.tensor([1, 4, 9, 16])).tolist(), gf.diff(gf.tensor([1, 4, 9, 16]), n=2).tolist()
-    ([3, 5, 7], [2, 2])
-    """
-    x = as_tensor(x)
-    where_ = normalize_axis(axis, x.ndim)
-    around = [as_tensor(t) for t in (prepend, x, append) if t is not None]
-    if len(around) > 1:
-        x = concat(around, where_)
-    for _ in range(n):
-        size: Size = x.shape[where_]
-        if size == 0:
-            break
-        after, before = part(x, where_, 1, size - 1), part(x, where_, 0, size - 1)
-        x = after != before if x.dtype.kind == "bool" else after - before
-    return x

@@ -1,4 +1,4 @@
-"""Kernels written by hand, as Python that Numba compiles: scatter, argsort, cumulative sums, searchsorted.
+"""Kernels written by hand, as Python that Numba compiles: scatter, argsort, running sums and extremes, searchsorted.
 
 ``KERNELS[name](dtypes, params)`` makes the function ``kernel(table, args, begin, end, scratch)`` for operands and a
 result of given dtypes; ``params`` are what the op's record says (axis, ranks). Kernels neither allocate nor raise.
@@ -224,6 +224,41 @@ def _cumulative(name: str, dtypes: Sequence[str], params: Params) -> Function:
                     store(out, i, number(before + own) if is_sum else number(before * own))
 
     return cumulative
+
+
+@_kernel("cumargmax", "cumargmin")
+def _cumarg(name: str, dtypes: Sequence[str], params: Params) -> Function:
+    """As running sums: the places of the extremes so far, the last of equal ones; after a NaN the last NaN's."""
+    at, load = pointer_at(), _element(dtypes[0]).load
+    axis, rank = params["axis"], params["rank"]
+    is_max = name == "cumargmax"
+
+    def cumarg(table: int, args: int, begin: int, end: int, scratch: int) -> None:
+        a, t = at(args, np.int64), at(table, np.int64)
+        x, out = t[a[0]], at(t[a[1]], np.int64)
+        outer, n, inner = 1, a[4 + axis], 1
+        for i in range(axis):
+            outer *= a[4 + i]
+        for i in range(axis + 1, rank):
+            inner *= a[4 + i]
+        parts = max(1, min(MOST, outer * n * inner // GRAIN))
+        lines = outer * inner
+        first, last = lines * begin // parts, lines * end // parts
+        if first == last or n == 0:
+            return
+        for o in range(first // inner, (last - 1) // inner + 1):
+            start, stop = max(first - o * inner, 0), min(last - o * inner, inner)
+            base = o * n * inner
+            for i in range(base + start, base + stop):
+                out[i] = 0
+            for k in range(1, n):
+                for i in range(start, stop):
+                    at_best = out[base + (k - 1) * inner + i]
+                    best, own = load(x, base + at_best * inner + i), load(x, base + k * inner + i)
+                    reaches = own >= best if is_max else own <= best
+                    out[base + k * inner + i] = k if own != own or (best == best and reaches) else at_best
+
+    return cumarg
 
 
 @_kernel("searchsorted")

@@ -28,7 +28,7 @@ NOT_DIFFERENTIABLE = {
     **dict.fromkeys(["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert"], "integer operands"),
     **dict.fromkeys(["bitwise_left_shift", "bitwise_right_shift"], "integer operands"),
     **dict.fromkeys(["iota", "random_bits"], "no floating-point operand"),
-    **dict.fromkeys(["argsort", "searchsorted"], "integer result"),
+    **dict.fromkeys(["argsort", "searchsorted", "cumargmax", "cumargmin"], "integer result"),
     "nextafter": "a step of rounding error, not a function of real numbers",
     "stop_gradient": "that is what it is for",
 }

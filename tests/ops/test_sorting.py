@@ -92,6 +92,27 @@ def test_the_gradient_of_a_running_product_through_zeros() -> None:
         check_grad(lambda x: gf.cumprod(x, 0) * gf.tensor([1.0, 2.0, 3.0, 4.0]), np.array(x), order=1)
 
 
+def test_running_extremes() -> None:
+    x = gf.tensor(MESSY)
+    values, places = gf.cummax(x, 1)
+    np.testing.assert_array_equal(values.numpy(), np.maximum.accumulate(MESSY, 1))
+    assert places.tolist() == [[0, 1, 1, 1, 1, 1, 1], [0, 1, 2, 3, 3, 3, 3]]  # NaN stays, of equal ones the last
+    np.testing.assert_array_equal(x.cummin(dim=0).values.numpy(), np.minimum.accumulate(MESSY, 0))
+    assert gf.cummin(gf.tensor([3, 1, 2, 1]), 0).indices.tolist() == [0, 1, 1, 3]
+    check_grad(lambda x: [gf.cummax(x, 0).values ** 2, gf.cummin(x, 1).values ** 3], RNG.random((4, 3)))
+
+
+def test_running_sums_of_exponentials() -> None:
+    x = RNG.normal(0, 300, (3, 4))
+    assert_close(gf.logcumsumexp(gf.tensor(x), 1).numpy(), np.logaddexp.accumulate(x, 1))
+    x = np.array([[-np.inf, -np.inf, 0.0, 1000.0], [np.inf, 0.0, np.nan, 1.0]])
+    want = [[-np.inf, -np.inf, 0.0, 1000.0], [np.inf, np.inf, np.nan, np.nan]]
+    np.testing.assert_array_equal(gf.logcumsumexp(gf.tensor(x), -1).numpy(), want)
+    assert gf.logcumsumexp(gf.zeros((0, 3)), 0).shape == (0, 3)
+    assert gf.logcumsumexp(gf.tensor([0, 0]), 0).dtype is gf.float32
+    check_grad(lambda x: gf.logcumsumexp(x, 1), RNG.normal(size=(3, 4)))
+
+
 def test_diff() -> None:
     x = RNG.random((3, 5))
     for n in (0, 1, 2, 7):
@@ -107,6 +128,7 @@ def test_all_modes_agree(symbolic: bool) -> None:
             *(gf.sort(x), gf.argsort(x, axis=0, descending=True), gf.topk(x, 2).values, gf.sort(i)),
             *(gf.cumsum(x, 0), gf.cumprod(x, 1), gf.cumsum(i), gf.diff(x, axis=0)),
             *(gf.searchsorted(gf.sort(x[0]), x), gf.cumulative_sum(x, axis=1, include_initial=True)),
+            *(gf.cummax(x, 1).values, gf.cummin(i, 0).indices, gf.logcumsumexp(x, 0)),
         ]
 
     check_parity(function, RNG.random((3, 4)).astype(np.float32), np.array([3, 1, 2]), symbolic=symbolic)
@@ -164,6 +186,8 @@ def large_cases() -> list[tuple[str, list[Any], dict[str, Any]]]:
         ("cumsum", [x], {"axis": 0}),
         ("cumsum", [x.reshape(12, 100, 100)], {"axis": 1}),
         ("cumprod", [x + 0.5], {"axis": 1}),
+        ("cumargmax", [np.round(x, 2)], {"axis": 0}),
+        ("cumargmin", [np.round(x, 2).reshape(12, 100, 100)], {"axis": 1}),
         ("searchsorted", [np.sort(x[0]), x], {"right": True}),
     ]  # fmt: skip
 

@@ -17,7 +17,7 @@ from graphflow.ops.mathematical import exp, log, logaddexp
 from graphflow.ops.movement import broadcast_to, concat, expand_dims, part, reshape, stack
 from graphflow.ops.picking import as_index, pick, take_along_axis
 from graphflow.ops.reduce import floating, mean, result_dtype
-from graphflow.ops.sorting import cumsum
+from graphflow.ops.running import cumsum
 from graphflow.tensor import Tensor, as_tensor
 
 _NEVER = -1e30  # the logarithm of a probability of zero: finite, so that gradients are

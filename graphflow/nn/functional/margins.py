@@ -18,7 +18,7 @@ from graphflow.ops.picking import gather, take
 from graphflow.ops.reduce import any as some
 from graphflow.ops.reduce import count_along
 from graphflow.ops.reduce import sum as total
-from graphflow.ops.sorting import cumprod
+from graphflow.ops.running import cumprod
 from graphflow.tensor import Tensor, as_tensor
 
 
