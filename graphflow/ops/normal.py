@@ -31,7 +31,7 @@ def _distribution(x: Any) -> Any:
 ndtr = elementwise(
     "ndtr",
     _distribution,
-    lambda b, x: (b.erf(x * math.sqrt(0.5)) + 1.0) * 0.5,
+    lambda b, x: b.ndtr(x),
     lambda g, out, x: (g * _density(x),),
     dtypes="float",
     cost=DISTRIBUTION_COST,
@@ -41,7 +41,7 @@ ndtr = elementwise(
 gelu = elementwise(
     "gelu",
     lambda x: x * _distribution(x),
-    lambda b, x: x * ((b.erf(x * math.sqrt(0.5)) + 1.0) * 0.5),
+    lambda b, x: x * b.ndtr(x),
     lambda g, out, x: (g * (ndtr(x) + x * _density(x)),),
     dtypes="float",
     cost=DISTRIBUTION_COST,

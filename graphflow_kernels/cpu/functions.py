@@ -94,6 +94,10 @@ class Functions(Emitter):
         """1 - erf(x)."""
         return vecmath.erfc(self._self, x)
 
+    def ndtr(self, x: Value) -> Value:
+        """The distribution function of the standard normal distribution."""
+        return vecmath.ndtr(self._self, x)
+
     def lgamma(self, x: Value) -> Value:
         """The logarithm of the absolute value of the gamma function."""
         return vecmath.lgamma(self._self, x)

@@ -131,6 +131,9 @@ def _error_functions() -> Iterator[Fit]:
     slope = lambda t: mp.log(mp.erfc(t)) / t
     weight = lambda t: t * mp.erfc(t)
     yield Fit("ERF_LOG_F32", "log(erfc(x)) / x", slope, weight, mp.mpf("0.92"), mp.mpf("4.0"), 7, "float32")
+    share = lambda a: (mp.exp(a**2 / 2) * mp.erfc(a / mp.sqrt(2)) - 1) / (2 * a)
+    meaning = "(exp(x**2 / 2) ndtr(-x) - 0.5) / x"
+    yield Fit("NDTR_F32", meaning, share, lambda a: a * mp.exp(-(a**2) / 2), 0, mp.mpf("5.5"), 10, "float32")
     x = lambda t: 4 * (1 + t) / (1 - t)
     scaled = lambda t: (1 + 2 * x(t)) * mp.exp(x(t) ** 2) * mp.erfc(x(t))
     for dtype, top, degree in (("float32", 10.5, 12), ("float64", 27.5, 22)):

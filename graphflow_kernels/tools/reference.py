@@ -70,6 +70,7 @@ CASES = (
     *(Case(name, getattr(np, name.replace("a", "arc", 1))) for name in ("asinh", "acosh", "atanh")),
     Case("erf", _each(math.erf), float32=4.0),
     Case("erfc", _each(math.erfc), float64=5.0),
+    Case("ndtr", _each(lambda x: 0.5 * math.erfc(-x * math.sqrt(0.5))), floor=1.0),
     Case("lgamma", _each(_lgamma), float64=8.0, floor=4.0),
     Case("sigmoid", _sigmoid),
     Case("softplus", lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))),

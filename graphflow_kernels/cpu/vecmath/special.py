@@ -1,4 +1,4 @@
-"""erf, erfc, lgamma, pow and hypot."""
+"""erf, erfc, ndtr, lgamma, pow and hypot."""
 
 from __future__ import annotations
 
@@ -56,6 +56,24 @@ def erfc(b: ScalarBuilder, x: Value, single: bool = False) -> Value:
     if single:
         return result
     return b.select(a < 0.5, 1.0 - x * horner(b, x * x, c.ERF_F64), result)
+
+
+NDTR_TOP = 5.5
+"""Beyond this, what the normal distribution has left is less than float32 tells from 0 beside 1."""
+
+
+def ndtr(b: ScalarBuilder, x: Value) -> Value:
+    """The normal distribution function, (1 + erf(x / sqrt(2))) / 2. float32 is exact to half the last place of 1.
+
+    Its exp is that of the density: where both are wanted, the two are one.
+    """
+    (x,) = b.floats(x)
+    if x.dtype == "float64":
+        return (erf(b, x * math.sqrt(0.5)) + 1.0) * 0.5
+    power = exp(b, (x * x) * -0.5)
+    a = b.minimum(b.abs(x), NDTR_TOP)
+    ratio = b.fma(a, horner(b, a, c.NDTR_F32), 0.5)
+    return b.select(x < 0.0, power * ratio, b.fma(-power, ratio, 1.0))
 
 
 @through_float64
