@@ -80,12 +80,13 @@ class _Nest:
         self.m, self.n, self.k = size("m", gemm.m), size("n", gemm.n), size("k", gemm.k)
         self.a_row, self.a_col = size("a_row", gemm.a.row), size("a_col", gemm.a.col)
         self.b_row, self.b_col = size("b_row", gemm.b.row), size("b_col", gemm.b.col)
-        self.height, self.width = gemm.tile.rows, gemm.tile.vectors * gemm.lanes
+        self.width = gemm.tile.vectors * gemm.lanes
         self.blocks = (
             gemm.blocks(self.m, self.n, self.k)
             if gemm.is_known
             else Blocks(*(self.s.value(values[name], "int64") for name in Blocks._fields))
         )
+        self.height: Size = gemm.tile.rows if len(gemm.heights) == 1 else self.blocks.height
         self.depth = self.ints.rounded_up(self.ints.greatest(self.k, 1), gemm.lanes) * gemm.lanes
         self.tile = scratch
         self.packed_a = self.s.address(scratch, gemm.tile_area, gemm.dtype)
@@ -238,7 +239,7 @@ class _Nest:
             pack(0, self.rows, self.height)
             return
         # The last tile may be of a lesser height.
-        whole = self.ints.quotient(self.rows, self.height) * self.height
+        whole = self.ints.small_quotient(self.rows, self.height) * self.height
         rest, height = self.rows - whole, self.ints.value(self.height)
         for lower in gemm.heights[1:]:
             height = s.select(rest <= lower, s.const(lower, "int64"), height)
@@ -249,7 +250,7 @@ class _Nest:
         """Where a tile reads A."""
         if self.gemm.a_direct:
             return self.s.address(self.a, i * self.a_row, self.gemm.dtype)
-        panel = self.ints.quotient(i, self.height) * self.gemm.a_panel(self.depth)
+        panel = self.ints.small_quotient(i, self.height) * self.gemm.a_panel(self.depth)
         return self.s.address(self.packed_a, panel, self.gemm.dtype)
 
     def pack_columns(self, start: Size, columns: Size) -> None:

@@ -67,12 +67,16 @@ class Layout(NamedTuple):
 
 
 class Blocks(NamedTuple):
-    """How the tiles of C are grouped: tiles per block and blocks, along rows and columns (numbers or LLVM values)."""
+    """How the tiles of C are grouped: tiles per block and blocks, along rows and columns (numbers or LLVM values).
+
+    ``height``: the rows of a tile.
+    """
 
     tile_rows: Any
     tile_columns: Any
     row_blocks: Any
     column_blocks: Any
+    height: Any
 
 
 class Plan(NamedTuple):
@@ -86,6 +90,11 @@ class Plan(NamedTuple):
 def _rounded_up(x: int, y: int) -> int:
     """How many y it takes to cover x."""
     return (x + y - 1) // y
+
+
+def _cost(rows: int, lower: int) -> int:
+    """What so many rows cost, those of unused parts of tiles among them, in tiles ``lower`` than the highest."""
+    return rows * (50 + lower)
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,7 @@ class Gemm:
             # Rows that are read in place have constant addresses where no tile reaches past the last row.
             heights = [r for r in heights if m % r == 0] or heights
         # The height that leaves the fewest rows of the last tile unused.
-        return Tile(min(heights, key=lambda r: -(-m // r) * r * (50 + most - r)), self._vectors)
+        return Tile(min(heights, key=lambda r: _cost(-(-m // r) * r, most - r)), self._vectors)
 
     @property
     def _few_rows(self) -> bool:
@@ -200,6 +209,17 @@ class Gemm:
         if self.m is not None:
             return (most,)
         return (most, *(h for h in (8,) if h <= most * 2 // 3 and self._allowed(h) == h))
+
+    def height(self, m: int) -> int:
+        """The height of all tiles but the last ones: of 32 rows, four tiles of 8 waste none."""
+        most = self.heights[0]
+
+        def cost(height: int) -> int:
+            whole, rest = divmod(m, height)
+            last = min((h for h in self.heights if h >= rest), default=0) if rest else 0
+            return _cost(whole * height + last, most - height)
+
+        return min(self.heights, key=cost)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -254,7 +274,7 @@ class Gemm:
 
     def blocks(self, m: int, n: int, k: int) -> Blocks:
         """The grouping of tiles."""
-        height, width = self.tile.rows, self.tile.vectors * self.lanes
+        height, width = self.height(m), self.tile.vectors * self.lanes
         rows, columns = _rounded_up(m, height), _rounded_up(n, width)
         k = max(k, 1)
         # Enough columns for packing to pay, and for a chunk to be worth starting where there are few rows.
@@ -274,7 +294,7 @@ class Gemm:
         tile_rows = max(min(tile_rows, rows), 1)
         row_blocks = _rounded_up(rows, tile_rows)
         tile_rows = _rounded_up(rows, max(row_blocks, 1))
-        return Blocks(tile_rows, tile_columns, row_blocks, column_blocks)
+        return Blocks(tile_rows, tile_columns, row_blocks, column_blocks, height)
 
     def depth(self, k: int) -> int:
         """Length of packed panels: k, rounded up to whole vectors."""

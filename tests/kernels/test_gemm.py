@@ -192,6 +192,13 @@ def test_sums_stay_in_registers(target):
         assert not [body for body in functions if re.search(r"mm\d+, -?\d*\(%rsp\)", body)]
 
 
+def test_heights_for_sizes_known_at_run_time_waste_few_rows():
+    product = Gemm(named("avx512"), None, 512, 128, Layout("float32", 128, 1), Layout("float32", 512, 1))
+    assert product.heights == (14, 8)
+    heights = {m: product.height(m) for m in (1, 14, 16, 20, 28, 32, 64, 1400)}
+    assert heights == {1: 14, 14: 14, 16: 8, 20: 14, 28: 14, 32: 8, 64: 14, 1400: 14}
+
+
 def test_chunks_depend_on_sizes_only_and_small_products_are_one():
     product = Gemm(named("avx512"), None, None, None, Layout("float32", None, 1), Layout("float32", None, 1))
     assert product.plan(1, 32, 64, 32).nchunks == 1
