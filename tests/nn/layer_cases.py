@@ -181,6 +181,17 @@ CASES: dict[str, Case] = {
     "recomputed scale": Case(
         function("interpolate", scale_factor=1.3, mode="bilinear", recompute_scale_factor=True), (IMAGE,)
     ),
+    # -- sampling
+    "grid sample": Case(function("grid_sample"), (IMAGE, (2, 4, 3, 2))),
+    "grid sample aligned": Case(
+        function("grid_sample", padding_mode="reflection", align_corners=True), (IMAGE, (2, 4, 3, 2))
+    ),
+    "grid sample nearest": Case(function("grid_sample", "nearest", "border"), (IMAGE, (2, 4, 3, 2))),
+    "grid sample bicubic": Case(function("grid_sample", "bicubic", "reflection"), (IMAGE, (2, 4, 3, 2))),
+    "grid sample bicubic of zeros": Case(function("grid_sample", "bicubic", align_corners=True), (IMAGE, (2, 4, 3, 2))),
+    "grid sample 3d": Case(function("grid_sample", "bilinear", "border"), ((1, 2, 3, 2, 4), (1, 2, 3, 2, 3))),
+    "affine grid": Case(function("affine_grid", (2, 3, 3, 4)), ((2, 2, 3),)),
+    "affine grid 3d": Case(function("affine_grid", (1, 3, 3, 1, 2), align_corners=True), ((1, 3, 4),)),
     # -- activations
     "relu": Case(layer("ReLU"), (X,)),
     "relu6": Case(layer("ReLU6"), (4 * Y,)),

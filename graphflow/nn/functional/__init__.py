@@ -77,6 +77,7 @@ from graphflow.nn.functional.pooling import (
     max_pool3d,
 )
 from graphflow.nn.functional.resize import interpolate, upsample, upsample_bilinear, upsample_nearest
+from graphflow.nn.functional.sampling import affine_grid, grid_sample
 from graphflow.nn.functional.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from graphflow.nn.functional.tables import bilinear, embedding, embedding_bag
 from graphflow.nn.functional.unpooling import (

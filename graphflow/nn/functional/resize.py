@@ -188,16 +188,22 @@ def _linear(place: Array, have: int) -> list[tuple[Array, Array]]:
 
 
 def _cubic(place: Array) -> list[tuple[Array, Array]]:
-    """Indices and weights of the four neighbours (Keys 1981, with a = -0.75)."""
-    a = -0.75
+    """Indices and weights of the four neighbours."""
     first = np.floor(place)
-    taps = []
-    for offset in (-1, 0, 1, 2):
-        t = np.abs(place - (first + offset))
-        near = ((a + 2) * t - (a + 3)) * t * t + 1
-        far = ((t - 5) * t + 8) * t * a - 4 * a
-        taps.append((first.astype(np.int64) + offset, np.where(t <= 1, near, far)))
-    return taps
+    return [(first.astype(np.int64) + k, w) for k, w in zip((-1, 0, 1, 2), cubic_weights(place - first))]
+
+
+def cubic_weights(t: Any) -> list[Any]:
+    """The weights of the four neighbours of places ``t`` past the second (Keys 1981, with a = -0.75)."""
+    a = -0.75
+
+    def near(d: Any) -> Any:
+        return ((a + 2) * d - (a + 3)) * d * d + 1
+
+    def far(d: Any) -> Any:
+        return ((d - 5) * d + 8) * d * a - 4 * a
+
+    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 
 
 def upsample(
