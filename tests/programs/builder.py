@@ -138,8 +138,7 @@ class Builder:
 
     def count(self, shape: Sequence[Any]) -> int:
         """The most elements that a shape has in any run."""
-        sizes = {"n": self.scale.unknown, "m": self.scale.unknown}
-        return prod(evaluate(s, sizes) for s in shape)
+        return most_elements(shape, self.scale)
 
     # -- making values ------------------------------------------------------------------------------------------------
     def call(self, function: Callable[..., Any], *operands: Value, facts: Facts, assumes: bool = False) -> Value:
@@ -201,6 +200,11 @@ def replay(calls: Sequence[Call], inputs: Sequence[Any]) -> list[Any]:
 
 
 # -- sizes -----------------------------------------------------------------------------------------------------------
+def most_elements(shape: Sequence[Any], scale: Scale) -> int:
+    """The most elements that a shape has in any run."""
+    return prod(evaluate(s, {"n": scale.unknown, "m": scale.unknown}) for s in shape)
+
+
 def bits_of(count: int) -> int:
     """log2, rounded up, of how much larger a sum of so many terms is."""
     return ceil(log2(max(count, 1)))
