@@ -69,12 +69,6 @@ class AttentionPlan:
         row, column = (0 if not isinstance(n, Dim) and n == 1 else s for n, s in zip(shape, strides))
         return row, column
 
-    @property
-    def family(self) -> str:
-        """What the inner functions depend on: kernels of one family share them."""
-        a = self.attention
-        return f"attention {a.dtype} {a.vectors(a.size)} {a.vectors(a.values)}"
-
     def work(self, sizes: Mapping[str, int]) -> Work:
         from graphflow_kernels.cpu.attention_plan import Sizes
 

@@ -134,7 +134,7 @@ def _attention(kernel: AttentionKernel) -> Instruction:
 
         emit_attention(plan, module, symbol, host())
 
-    unit = Unit(plan.key, emit, _name(kernel), family=plan.family)
+    unit = Unit(plan.key, emit, _name(kernel))
     return Instruction(kernel, unit, plan.arguments.buffers, plan.arguments.sizes, plan)
 
 
