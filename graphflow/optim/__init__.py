@@ -12,5 +12,7 @@ from __future__ import annotations
 
 from graphflow.nn.utils import clip_grad_norm_, clip_grad_value_
 from graphflow.optim import lr_scheduler
-from graphflow.optim.algorithms import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSprop
+from graphflow.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
+from graphflow.optim.algorithms import ASGD, SGD, Adadelta, Adagrad, Lion, RMSprop, Rprop
+from graphflow.optim.lbfgs import LBFGS
 from graphflow.optim.optimizer import Optimizer

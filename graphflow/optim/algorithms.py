@@ -1,4 +1,4 @@
-"""The optimizers: each one update rule, for every mode."""
+"""The optimizers but those of Adam's family: each one update rule, for every mode."""
 
 from __future__ import annotations
 
@@ -64,66 +64,6 @@ class SGD(Optimizer):
         # PyTorch's SGD does not count, but a momentum tells that steps were made.
         state = {number: {"step": 1, **slots} for number, slots in state_dict["state"].items()}
         super().load_state_dict({**state_dict, "state": state})
-
-
-class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980), with AMSGrad (Reddi et al. 2018) on request."""
-
-    counters = {"step": 0}
-
-    def __init__(
-        self,
-        params: Any = None,
-        lr: Any = 1e-3,
-        betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        amsgrad: bool = False,
-        *,
-        maximize: bool = False,
-        decoupled_weight_decay: bool = False,
-    ) -> None:
-        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize}
-        super().__init__(params, {"lr": lr, **settings, "decoupled_weight_decay": decoupled_weight_decay})
-
-    def slots(self, h: Any) -> dict[str, float]:
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0, **({"max_exp_avg_sq": 0.0} if h.on("amsgrad") else {})}
-
-    def scalars(self, xp: Any, h: Any, count: Any) -> dict[str, Any]:
-        b1, b2 = h.betas
-        return {
-            "fresh1": 1 - b1,
-            "b2": b2,
-            "fresh2": 1 - b2,
-            "eps": h.eps,
-            "rate": h.lr / (1 - b1**count.step),
-            "correction": 1 / xp.sqrt(1 - b2**count.step),
-            "amsgrad": h.on("amsgrad"),
-        }
-
-    def update(self, xp: Any, p: Any, g: Any, slots: Any, s: Any) -> Any:
-        slots.exp_avg = slots.exp_avg + (g - slots.exp_avg) * s.fresh1
-        slots.exp_avg_sq = v = slots.exp_avg_sq * s.b2 + g * g * s.fresh2
-        if s.amsgrad:
-            slots.max_exp_avg_sq = v = xp.maximum(slots.max_exp_avg_sq, v)
-        return p - slots.exp_avg * s.rate / (xp.sqrt(v) * s.correction + s.eps)
-
-
-class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
-
-    def __init__(
-        self,
-        params: Any = None,
-        lr: Any = 1e-3,
-        betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-        amsgrad: bool = False,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
 
 
 class RMSprop(Optimizer):
@@ -225,124 +165,6 @@ class Adadelta(Optimizer):
         return p - move * s.lr
 
 
-class Adamax(Optimizer):
-    """Adamax: Adam with the infinity norm (Kingma and Ba 2015, arXiv:1412.6980)."""
-
-    counters = {"step": 0}
-
-    def __init__(
-        self,
-        params: Any = None,
-        lr: Any = 2e-3,
-        betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        super().__init__(params, {"lr": lr, **settings})
-
-    def slots(self, h: Any) -> dict[str, float]:
-        return {"exp_avg": 0.0, "exp_inf": 0.0}
-
-    def scalars(self, xp: Any, h: Any, count: Any) -> dict[str, Any]:
-        b1, b2 = h.betas
-        return {"fresh1": 1 - b1, "b2": b2, "eps": h.eps, "rate": h.lr / (1 - b1**count.step)}
-
-    def update(self, xp: Any, p: Any, g: Any, slots: Any, s: Any) -> Any:
-        slots.exp_avg = slots.exp_avg + (g - slots.exp_avg) * s.fresh1
-        slots.exp_inf = xp.maximum(slots.exp_inf * s.b2, xp.abs(g) + s.eps)
-        return p - slots.exp_avg * s.rate / slots.exp_inf
-
-
-class NAdam(Optimizer):
-    """Adam with Nesterov momentum (Dozat 2016)."""
-
-    counters = {"step": 0, "mu_product": 1.0}
-
-    def __init__(
-        self,
-        params: Any = None,
-        lr: Any = 2e-3,
-        betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum_decay: float = 4e-3,
-        decoupled_weight_decay: bool = False,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay}
-        flags = {"maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
-        super().__init__(params, {"lr": lr, **settings, **flags})
-
-    def slots(self, h: Any) -> dict[str, float]:
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
-
-    def scalars(self, xp: Any, h: Any, count: Any) -> dict[str, Any]:
-        b1, b2 = h.betas
-        now = b1 * (1 - 0.96 ** (count.step * h.momentum_decay) * 0.5)
-        following = b1 * (1 - 0.96 ** ((count.step + 1) * h.momentum_decay) * 0.5)
-        count.mu_product = count.mu_product * now
-        return {
-            "fresh1": 1 - b1,
-            "b2": b2,
-            "fresh2": 1 - b2,
-            "eps": h.eps,
-            "correction": 1 / xp.sqrt(1 - b2**count.step),
-            "gradient_rate": h.lr * (1 - now) / (1 - count.mu_product),
-            "momentum_rate": h.lr * following / (1 - count.mu_product * following),
-        }
-
-    def update(self, xp: Any, p: Any, g: Any, slots: Any, s: Any) -> Any:
-        slots.exp_avg = slots.exp_avg + (g - slots.exp_avg) * s.fresh1
-        slots.exp_avg_sq = slots.exp_avg_sq * s.b2 + g * g * s.fresh2
-        spread = xp.sqrt(slots.exp_avg_sq) * s.correction + s.eps
-        return p - (g * s.gradient_rate + slots.exp_avg * s.momentum_rate) / spread
-
-
-class RAdam(Optimizer):
-    """Rectified Adam (Liu et al. 2020, arXiv:1908.03265): no adaptive step until its variance can be estimated."""
-
-    counters = {"step": 0}
-
-    def __init__(
-        self,
-        params: Any = None,
-        lr: Any = 1e-3,
-        betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        decoupled_weight_decay: bool = False,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        super().__init__(params, {"lr": lr, **settings, "decoupled_weight_decay": decoupled_weight_decay})
-
-    def slots(self, h: Any) -> dict[str, float]:
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
-
-    def scalars(self, xp: Any, h: Any, count: Any) -> dict[str, Any]:
-        b1, b2 = h.betas
-        power = b2**count.step
-        limit = 2 / (1 - b2) - 1
-        length = limit - 2 * count.step * power / (1 - power)  # of the moving average, in steps
-        ready = length > 5
-        ratio = (length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * xp.maximum(length, 1.0))
-        rectified = xp.sqrt(xp.maximum(ratio, 0.0)) * xp.sqrt(1 - power)
-        rate = h.lr / (1 - b1**count.step)
-        # p - rate * m * (rectified / (sqrt(v) + eps)), or p - rate * m while not ready
-        adaptive, plain = xp.where(ready, rate * rectified, 0.0), xp.where(ready, 0.0, rate)
-        return {"fresh1": 1 - b1, "b2": b2, "fresh2": 1 - b2, "eps": h.eps, "adaptive": adaptive, "plain": plain}
-
-    def update(self, xp: Any, p: Any, g: Any, slots: Any, s: Any) -> Any:
-        slots.exp_avg = slots.exp_avg + (g - slots.exp_avg) * s.fresh1
-        slots.exp_avg_sq = slots.exp_avg_sq * s.b2 + g * g * s.fresh2
-        return p - slots.exp_avg * (s.adaptive / (xp.sqrt(slots.exp_avg_sq) + s.eps) + s.plain)
-
-
 class Lion(Optimizer):
     """Lion: the sign of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675)."""
 
@@ -370,3 +192,79 @@ class Lion(Optimizer):
         direction = slots.exp_avg + (g - slots.exp_avg) * s.fresh1
         slots.exp_avg = slots.exp_avg + (g - slots.exp_avg) * s.fresh2
         return p - xp.sign(direction) * s.lr
+
+
+class Rprop(Optimizer):
+    """Resilient backpropagation (Riedmiller and Braun 1993): steps by sign alone, for gradients of whole batches.
+
+    >>> import graphflow as gf
+    >>> w = gf.Variable([1.0, -2.0])
+    >>> optimizer = gf.optim.Rprop([w], lr=0.5)
+    >>> (w * w).sum().backward(); optimizer.step(); w.tolist()
+    [0.5, -1.5]
+    """
+
+    counters = {"step": 0}  # not used; PyTorch's state has it
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Any = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50.0),
+        *,
+        maximize: bool = False,
+    ) -> None:
+        if not 0.0 < etas[0] < 1.0 < etas[1]:
+            raise ValueError(f"Rprop: etas are a factor below 1 and one above, got {etas}")
+        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize})
+
+    def slots(self, h: Any) -> dict[str, float]:
+        return {"prev": 0.0, "step_size": h.fixed("lr")}
+
+    def scalars(self, xp: Any, h: Any, count: Any) -> dict[str, Any]:
+        (shrink, grow), (least, most) = h.etas, h.step_sizes
+        return {"fewer": shrink, "more": grow, "least": least, "most": most}
+
+    def update(self, xp: Any, p: Any, g: Any, slots: Any, s: Any) -> Any:
+        turn = g * slots.prev  # positive where the sign stayed
+        size = slots.step_size
+        size = xp.where(turn > 0, size * s.more, xp.where(turn < 0, size * s.fewer, size))
+        slots.step_size = size = xp.minimum(xp.maximum(size, s.least), s.most)
+        slots.prev = g = xp.where(turn < 0, 0.0, g)  # after a jump over a minimum it waits for one step
+        return p - xp.sign(g) * size
+
+
+class ASGD(Optimizer):
+    """Averaged SGD (Polyak and Juditsky 1992): the state ``ax`` is the average of the parameters."""
+
+    def __init__(
+        self,
+        params: Any = None,
+        lr: Any = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        settings = {"lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}
+        super().__init__(params, {"lr": lr, **settings, "maximize": maximize})
+
+    def slots(self, h: Any) -> dict[str, float]:
+        return {"ax": 0.0}
+
+    def counts(self, h: Any) -> dict[str, int | float]:
+        return {"step": 0, "eta": float(h.fixed("lr")), "mu": 1.0}
+
+    def scalars(self, xp: Any, h: Any, count: Any) -> dict[str, Any]:
+        rate, share = count.eta, count.mu
+        count.eta = h.lr / (1 + h.lambd * h.lr * count.step) ** h.alpha
+        count.mu = 1 / xp.maximum(count.step - h.t0, 1.0)
+        return {"rate": rate, "share": share, "shrink_by": 1 - h.lambd * rate}
+
+    def update(self, xp: Any, p: Any, g: Any, slots: Any, s: Any) -> Any:
+        p = p * s.shrink_by - g * s.rate
+        slots.ax = slots.ax + (p - slots.ax) * s.share
+        return p

@@ -46,6 +46,10 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("NAdam", {"lr": 0.1, "weight_decay": 0.1, "momentum_decay": 0.1, "decoupled_weight_decay": True}),
     ("RAdam", {"lr": 0.1}),
     ("RAdam", {"lr": 0.1, "betas": (0.9, 0.8), "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Rprop", {}),
+    ("Rprop", {"lr": 0.1, "etas": (0.4, 1.5), "step_sizes": (1e-3, 0.2), "maximize": True}),
+    ("ASGD", {}),
+    ("ASGD", {"lr": 0.1, "lambd": 0.1, "alpha": 0.5, "t0": 5, "weight_decay": 0.1}),
 ]
 IDS = [f"{name}-{'-'.join(settings)}" for name, settings in OPTIMIZERS]
 
@@ -126,6 +130,13 @@ SCHEDULES: list[tuple[str, dict[str, Any]]] = [
     ("PolynomialLR", {"total_iters": 8, "power": 2.0}),
     ("CosineAnnealingLR", {"T_max": 6, "eta_min": 0.01}),
     ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 2, "eta_min": 0.01}),
+    ("CyclicLR", {"base_lr": 0.1, "max_lr": 1.0, "step_size_up": 3}),
+    ("CyclicLR", {"base_lr": [0.1], "max_lr": 1.0, "step_size_up": 2, "step_size_down": 4, "mode": "triangular2"}),
+    ("CyclicLR", {"base_lr": 0.1, "max_lr": 1.0, "step_size_up": 4, "mode": "exp_range", "gamma": 0.9}),
+    (
+        "CyclicLR",
+        {"base_lr": 0.1, "max_lr": 1.0, "step_size_up": 3, "scale_fn": lambda x: 1 / x, "cycle_momentum": False},
+    ),
     ("OneCycleLR", {"max_lr": 1.0, "total_steps": 20}),
     ("OneCycleLR", {"max_lr": 1.0, "epochs": 4, "steps_per_epoch": 5, "three_phase": True}),
     ("OneCycleLR", {"max_lr": [1.0], "total_steps": 20, "anneal_strategy": "linear", "cycle_momentum": False}),
@@ -167,6 +178,18 @@ def test_schedules_together(torch: Any) -> None:
     np.testing.assert_allclose(*seen, rtol=1e-9)
 
 
+def test_schedules_as_one(torch: Any) -> None:
+    seen, last = [], []
+    *_, mine, other = both(torch, "SGD", {"lr": 0.5, "momentum": 0.9})
+    for optimizer, module in ((mine, lr_scheduler), (other, torch.optim.lr_scheduler)):
+        parts = [module.ConstantLR(optimizer, factor=0.1, total_iters=5), module.ExponentialLR(optimizer, gamma=0.9)]
+        chain = module.ChainedScheduler(parts, optimizer)
+        seen.append(walk(optimizer, chain, 12))
+        last.append(chain.get_last_lr())
+    np.testing.assert_allclose(*seen, rtol=1e-9)
+    np.testing.assert_allclose(*last, rtol=1e-9)
+
+
 def test_schedules_one_after_the_other(torch: Any) -> None:
     seen = []
     *_, mine, other = both(torch, "SGD", {"lr": 0.5, "momentum": 0.9})
@@ -195,3 +218,32 @@ def test_plateau(torch: Any, mode: str, threshold_mode: str) -> None:
             rates.append(optimizer.param_groups[0]["lr"])
         seen.append(rates)
     np.testing.assert_allclose(*seen)
+
+
+def rosenbrock(x: Any) -> Any:
+    return ((1 - x[:-1]) ** 2 + 100 * (x[1:] - x[:-1] ** 2) ** 2).sum()
+
+
+@pytest.mark.parametrize("settings", [{"lr": 0.01}, {"line_search_fn": "strong_wolfe"}, {"history_size": 2}])
+def test_lbfgs(torch: Any, settings: dict[str, Any]) -> None:
+    """Step by step, also from PyTorch's state on; without a search the steps of a history of 2 run away, as there."""
+    start = np.array([-1.2, 1.0, -0.5, 0.8])
+    a, b = gf.Variable(start), torch.nn.Parameter(torch.tensor(start))
+    mine, other = gf.optim.LBFGS([a], **settings), torch.optim.LBFGS([b], **settings)
+    for number in range(4 if "history_size" not in settings else 1):
+        if number == 2:
+            mine = gf.optim.LBFGS([a])
+            mine.load_state_dict(other.state_dict())
+        losses = []
+        for x, optimizer in ((a, mine), (b, other)):
+
+            def closure(x: Any = x, optimizer: Any = optimizer) -> Any:
+                optimizer.zero_grad()
+                loss = rosenbrock(x * 1.0)
+                loss.backward()
+                return loss
+
+            losses.append(optimizer.step(closure).item())
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(a.numpy(), b.detach().numpy(), rtol=1e-5)
+        assert mine.state_dict()["state"][0]["func_evals"] == other.state_dict()["state"][0]["func_evals"]

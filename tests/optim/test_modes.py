@@ -29,6 +29,8 @@ SETTINGS: list[tuple[Any, dict[str, Any]]] = [
     (optim.NAdam, {"lr": 0.05, "decoupled_weight_decay": True, "weight_decay": 0.1}),
     (optim.RAdam, {"lr": 0.05}),
     (optim.Lion, {"lr": 0.01, "weight_decay": 0.1}),
+    (optim.Rprop, {"lr": 0.01, "step_sizes": (1e-3, 0.02)}),
+    (optim.ASGD, {"lr": 0.1, "t0": 3, "weight_decay": 0.1}),
 ]
 IDS = [f"{kind.__name__}-{'-'.join(settings)}" for kind, settings in SETTINGS]
 

@@ -21,6 +21,8 @@ ALL = [
     optim.NAdam,
     optim.RAdam,
     optim.Lion,
+    optim.Rprop,
+    optim.ASGD,
 ]
 TARGET = np.array([1.0, -2.0, 0.5], "float32")
 

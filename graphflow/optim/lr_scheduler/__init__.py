@@ -12,8 +12,8 @@ Call ``step()`` outside compiled functions: those read the learning rate anew at
 from __future__ import annotations
 
 from graphflow.optim.lr_scheduler.base import LRScheduler
-from graphflow.optim.lr_scheduler.control import ReduceLROnPlateau, SequentialLR
-from graphflow.optim.lr_scheduler.cycles import CosineAnnealingLR, CosineAnnealingWarmRestarts, OneCycleLR
+from graphflow.optim.lr_scheduler.control import ChainedScheduler, ReduceLROnPlateau, SequentialLR
+from graphflow.optim.lr_scheduler.cycles import CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from graphflow.optim.lr_scheduler.factors import (
     ConstantLR,
     ExponentialLR,

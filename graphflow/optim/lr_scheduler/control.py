@@ -44,14 +44,52 @@ class SequentialLR(LRScheduler):
         self._last_lr = scheduler.get_last_lr()
 
     def state_dict(self) -> dict[str, Any]:
-        own = {name: v for name, v in super().state_dict().items() if name != "schedulers"}
-        return {**own, "schedulers": [s.state_dict() for s in self.schedulers]}
+        return _with_states(super().state_dict(), self.schedulers)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        own = dict(state_dict)
-        for scheduler, saved in zip(self.schedulers, own.pop("schedulers")):
-            scheduler.load_state_dict(saved)
-        super().load_state_dict(own)
+        super().load_state_dict(_states_loaded(state_dict, self.schedulers))
+
+
+class ChainedScheduler(LRScheduler):
+    """Several schedules at once: each ``step()`` steps all of them, in their order."""
+
+    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
+        if not schedulers:
+            raise ValueError("ChainedScheduler needs at least one schedule")
+        self.schedulers = tuple(schedulers)
+        self.optimizer = schedulers[0].optimizer if optimizer is None else optimizer
+        for scheduler in self.schedulers:
+            if isinstance(scheduler, ReduceLROnPlateau):
+                raise ValueError("ChainedScheduler does not take ReduceLROnPlateau: its step needs a metric")
+            if scheduler.optimizer is not self.optimizer:
+                raise ValueError(f"the {type(scheduler).__name__} is of another optimizer than the first schedule")
+        self.last_epoch = 0
+        self._last_lr = self._now
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go on to the next epoch of every schedule."""
+        self.last_epoch += 1
+        for scheduler in self.schedulers:
+            scheduler.step()
+        self._last_lr = self._now
+
+    def state_dict(self) -> dict[str, Any]:
+        return _with_states(super().state_dict(), self.schedulers)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(_states_loaded(state_dict, self.schedulers))
+
+
+def _with_states(own: dict[str, Any], schedulers: Sequence[LRScheduler]) -> dict[str, Any]:
+    return {**own, "schedulers": [s.state_dict() for s in schedulers]}
+
+
+def _states_loaded(saved: dict[str, Any], schedulers: Sequence[LRScheduler]) -> dict[str, Any]:
+    """The state without that of the schedules, which they have got."""
+    own = dict(saved)
+    for scheduler, state in zip(schedulers, own.pop("schedulers"), strict=True):
+        scheduler.load_state_dict(state)
+    return own
 
 
 class ReduceLROnPlateau(LRScheduler):

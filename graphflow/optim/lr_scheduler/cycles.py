@@ -1,10 +1,10 @@
-"""Schedules of cosine shape, and the one-cycle policy."""
+"""Schedules of cosine shape, the one-cycle policy, and cycles of triangles."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphflow.optim.lr_scheduler.base import LRScheduler
@@ -128,10 +128,76 @@ class OneCycleLR(LRScheduler):
         end, start, to = self.phases[number]
         share = (at - begin) / (end - begin)
         for group in self.optimizer.param_groups if self.cycle_momentum else ():
-            momentum = self._between(group[f"{start}_momentum"], group[f"{to}_momentum"], share)
-            if "betas" in group:
-                group["betas"] = (momentum, *group["betas"][1:])
-            else:
-                group["momentum"] = momentum
+            set_momentum(group, self._between(group[f"{start}_momentum"], group[f"{to}_momentum"], share))
         groups = self.optimizer.param_groups
         return [self._between(group[f"{start}_lr"], group[f"{to}_lr"], share) for group in groups]
+
+
+class CyclicLR(LRScheduler):
+    """Up from ``base_lr`` to ``max_lr`` in ``step_size_up`` steps and down again, over and over (Smith 2017).
+
+    ``mode`` "triangular" repeats, "triangular2" halves the height with each cycle, "exp_range" multiplies it by
+    ``gamma`` with each step; or ``scale_fn`` gives the height, of the number of the cycle or (``scale_mode``
+    "iterations") of the step. Momentum goes the other way. ``step()`` after each batch.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: float | Sequence[float],
+        max_lr: float | Sequence[float],
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.8,
+        max_momentum: float = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        if mode not in _HEIGHTS and scale_fn is None:
+            raise ValueError(f"mode is one of {', '.join(map(repr, _HEIGHTS))}, got {mode!r}; or give scale_fn")
+        groups = optimizer.param_groups
+        if cycle_momentum and not ("momentum" in groups[0] or "betas" in groups[0]):
+            raise ValueError("the optimizer has no momentum to cycle: use cycle_momentum=False")
+        self.up, self.down = float(step_size_up), float(step_size_up if step_size_down is None else step_size_down)
+        self.mode, self.gamma, self.scale_fn = mode, gamma, scale_fn
+        self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
+        self.cycle_momentum = cycle_momentum
+        self.base_momentum, self.max_momentum = base_momentum, max_momentum
+        lowest, highest = (
+            list(lr) if isinstance(lr, (list, tuple)) else [lr] * len(groups) for lr in (base_lr, max_lr)
+        )
+        self.max_lrs = highest
+        if last_epoch == -1:
+            for group, lr in zip(groups, lowest, strict=True):
+                group["lr"] = group["initial_lr"] = lr
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        total = self.up + self.down
+        cycle = math.floor(1 + self.last_epoch / total)
+        at = self.last_epoch - (cycle - 1) * total
+        share = at / self.up if at <= self.up else (total - at) / self.down
+        height = self.scale_fn or (lambda n: _HEIGHTS[self.mode](n, self.gamma))
+        share *= height(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        for group in self.optimizer.param_groups if self.cycle_momentum else ():
+            set_momentum(group, self.max_momentum - (self.max_momentum - self.base_momentum) * share)
+        return [base + (top - base) * share for base, top in zip(self.base_lrs, self.max_lrs)]
+
+
+_HEIGHTS: dict[str, Callable[[float, float], float]] = {
+    "triangular": lambda cycle, gamma: 1.0,
+    "triangular2": lambda cycle, gamma: 0.5 ** (cycle - 1),
+    "exp_range": lambda step, gamma: gamma**step,
+}
+
+
+def set_momentum(group: dict[str, Any], momentum: float) -> None:
+    """Set the momentum, or Adam's first beta."""
+    if "betas" in group:
+        group["betas"] = (momentum, *group["betas"][1:])
+    else:
+        group["momentum"] = momentum
