@@ -110,14 +110,16 @@ def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> 
     emitter.hoist()
     touched = _rows_touched(plan)
 
-    def ahead(sb: Any, row: Any, column: Any, columns: int, batch: Any) -> None:
+    def ahead(sb: Any, row: Any, column: Any, columns: int, batch: Any) -> list[Any]:
         coords = {**batch_coordinates(batch.ir), plan.m_axis: row.ir, plan.n_axis: column.ir}
-        for access, written in touched:
+        lines = []
+        for access in touched:
             base, index, _ = emitter.address(access, Point(sb, coords, None, True))
             name = access.buffer.dtype.name
             start = sb.address(base, index, name)
-            for line in range(0, columns, max(1, CACHE_LINE // access.buffer.dtype.itemsize)):
-                sb.prefetch(sb.address(start, line, name), written)
+            step = max(1, CACHE_LINE // access.buffer.dtype.itemsize)
+            lines += [sb.address(start, line, name) for line in range(0, columns, step)]
+        return lines
 
     run_time = {name: emitter.size(size) for name, size in plan.sizes.items() if isinstance(size, Dim)}
     if not plan.gemm.is_known:
@@ -128,14 +130,13 @@ def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> 
     builder.ret_void()
 
 
-def _rows_touched(plan: ContractPlan) -> list[tuple[Access, bool]]:
-    """What the epilogue reads or writes along rows of the result, each buffer once, and whether it is written."""
+def _rows_touched(plan: ContractPlan) -> list[Access]:
+    """What the epilogue reads or writes along rows of the result, each buffer once."""
     kernel = plan.kernel.epilogue
-    accesses = [(s.access, True) for s in kernel.stores]
-    accesses += [(v.access, False) for v in kernel.body if isinstance(v, Load)]
-    found: dict[Any, tuple[Access, bool]] = {}
-    for access, written in accesses:
+    accesses = [s.access for s in kernel.stores] + [v.access for v in kernel.body if isinstance(v, Load)]
+    found: dict[Any, Access] = {}
+    for access in accesses:
         strides = plan.epilogue.strides[id(access)]
         if strides[plan.n_axis] == 1 and strides[plan.m_axis] != 0:
-            found.setdefault(access.buffer, (access, written))
+            found.setdefault(access.buffer, access)
     return list(found.values())

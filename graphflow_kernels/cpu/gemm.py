@@ -12,8 +12,9 @@ from llvmlite import ir
 from graphflow_kernels.cpu.emitter import I64
 from graphflow_kernels.cpu.gemm_pack import packer
 from graphflow_kernels.cpu.gemm_plan import DOT_SIZE, Blocks, Gemm, Tile
-from graphflow_kernels.cpu.gemm_tile import dot_tile, outer_tile, row_tile
+from graphflow_kernels.cpu.gemm_tile import PACE_BITS, dot_tile, outer_tile, row_tile
 from graphflow_kernels.cpu.loops import Integers, Size, loop
+from graphflow_kernels.cpu.memory import POINTER
 from graphflow_kernels.cpu.scalar import ScalarBuilder
 from graphflow_kernels.cpu.value import Value
 
@@ -25,9 +26,9 @@ Epilogue = Callable[[ScalarBuilder, Value, Value, Value, "Value | None", Value],
 `values` are the sums of one row from `column` on, as many as `b` has lanes (one or a vector); only the lanes of `mask`
 exist, where there is one. `row`, `column` and `batch` are single int64 values.
 """
-Ahead = Callable[[ScalarBuilder, Value, Value, int, Value], None]
-"""``ahead(b, row, column, columns, batch)``: asks for what the epilogue will touch of `columns` columns of a row, while
-there is still time."""
+Ahead = Callable[[ScalarBuilder, Value, Value, int, Value], "list[Any]"]
+"""``ahead(b, row, column, columns, batch)``: the addresses of the cache lines that the epilogue will touch of `columns`
+columns of a row. A tile asks for them while it multiplies."""
 LONG_K = 64
 """From this k on a tile takes longer than memory does to answer."""
 
@@ -183,16 +184,13 @@ class _Nest:
 
     def multiply(self, i: Value, rows: Value, j: Value, columns: Value, direct: Any) -> None:
         """Call the function of the least tile that covers the rows and columns."""
-        if self.ahead is not None:
-            with loop(self.s, 0, rows) as r:
-                row, column = self.first_row + i + r, self.first_column + j
-                self.ahead(self.s, row, column, self.width, self.batch)
         gemm, a = self.gemm, self.rows_at(i)
         b, b_row = self.columns_at(j, columns, direct)
+        lines = self.lines_ahead(i, rows, j)
 
         def call(height: int, width: int, masked: bool) -> None:
             function = outer_tile(gemm, self.builder.module, Tile(height, width), masked)
-            self.call(function, a, self.a_row, self.a_col, rows, b, b_row, columns, self.k, self.tile)
+            self.call(function, a, self.a_row, self.a_col, rows, b, b_row, columns, self.k, self.tile, *lines)
 
         def with_width(height: int) -> None:
             vectors, last = gemm.widths[0], gemm.widths[-1]
@@ -213,6 +211,27 @@ class _Nest:
                 self.choose(high, lambda: with_width(heights[0]), lambda: with_height(heights[1:]))
 
         with_height(gemm.heights)
+
+    def lines_ahead(self, i: Value, rows: Value, j: Value) -> tuple[Any, Any]:
+        """The cache lines that the epilogue of a tile will touch, for the tile to ask for: their addresses in a table,
+        and how much of the table it walks for each k, in parts of 2 ** PACE_BITS.
+
+        All at once they would be more than a CPU can wait for, and it would stand still before the first product.
+        """
+        s, builder = self.s, self.builder
+        if self.ahead is None:
+            with builder.goto_entry_block():
+                table = builder.alloca(POINTER)
+            builder.store(self.tile, table)
+            return table, 0
+        with loop(s, 0, rows) as r:
+            lines = self.ahead(s, self.first_row + i + r, self.first_column + j, self.width, self.batch)
+            with builder.goto_entry_block():
+                table = builder.alloca(POINTER, len(lines) * self.gemm.tile.rows)
+            for number, line in enumerate(lines):
+                builder.store(line, builder.gep(table, [(r * len(lines) + number).ir], source_etype=POINTER))
+        pace = self.ints.quotient(len(lines) << PACE_BITS, self.ints.greatest(self.k, 1))
+        return table, rows * pace
 
     @property
     def only_full_tiles(self) -> bool:

@@ -41,7 +41,7 @@ CHUNKS = 12
 """Chunks that a product is cut into if it is large enough, so that threads finish together."""
 CHUNK_AREA = 1 << 16
 """Elements of C in a chunk of a large product."""
-DIRECT_ROWS = 28
+DIRECT_ROWS = 256
 """Up to so many rows of C, B is read where it is: packed data would not be read often enough."""
 DIRECT_B_BYTES = 48 * 1024
 """Up to this size B is read where it is anyway."""

@@ -24,27 +24,31 @@ ROWS_TOGETHER = 8
 CACHE_LINE = 64
 INDEPENDENT_SUMS = 8
 """As many additions as a CPU starts before the first of them ends."""
+PACE_BITS = 32
+"""Of the fraction, where a tile walks along a table."""
 PREFETCH_ROWS = 16
 """How far ahead rows of B are fetched: of rows read in place, the CPU does not foresee short pieces of long ones."""
 
 
 def outer_tile(gemm: Gemm, module: ir.Module, tile: Tile, masked: bool = False) -> ir.Function:
-    """The function ``tile(a, a_row, a_col, rows, b, b_row, columns, k, output, more)`` for tiles of this size.
+    """The function ``tile(a, a_row, a_col, rows, b, b_row, columns, k, output, lines, pace)`` for tiles of this size.
 
     A column of A times a row of B is added for each k. `rows` of A exist (a packed A has all of them), and `columns` of
-    B: the last vector is read with a mask if `masked`, else whole.
+    B: the last vector is read with a mask if `masked`, else whole. Meanwhile cache lines are fetched for what comes
+    after: those in the table `lines`, on which each k goes on by `pace`, in parts of 2 ** PACE_BITS.
     """
-    kinds = [POINTER, I64, I64, I64, POINTER, I64, I64, I64, POINTER]
+    kinds = [POINTER, I64, I64, I64, POINTER, I64, I64, I64, POINTER, POINTER, I64]
 
     def body(builder: ir.IRBuilder, a: Any, a_row: Any, a_col: Any, rows: Any, b: Any, *rest: Any) -> None:
-        b_row, columns, k, output = rest
+        b_row, columns, k, output, lines, pace = rest
         v = ScalarBuilder(builder, gemm.target, gemm.lanes)
         s = ScalarBuilder(builder, gemm.target, 1)
         offsets = _row_offsets(gemm, s, tile.rows, s.value(a_row, "int64"), s.value(rows, "int64"))
         in_place = s.value(a_col, "int64") if gemm.a.col is None else gemm.a.col
         a_step = in_place if gemm.a_direct else tile.rows
         last = s.value(columns, "int64") - (tile.vectors - 1) * gemm.lanes
-        walk = _Walk(gemm, s, v, tile, offsets, a_step, s.value(b_row, "int64"), v.mask_first(last) if masked else None)
+        mask = v.mask_first(last) if masked else None
+        walk = _Walk(gemm, s, v, tile, offsets, a_step, s.value(b_row, "int64"), mask, lines, pace)
         # Each row of the output has as many vectors as the widest tile.
         pairs = [(row, vector) for row in range(tile.rows) for vector in range(tile.vectors)]
         places = [(row * gemm.tile.vectors + vector) * gemm.lanes for row, vector in pairs]
@@ -82,6 +86,8 @@ class _Walk(NamedTuple):
     a_step: Any
     b_step: Value
     mask: Value | None
+    lines: Any
+    pace: Any
 
     def sums(self, a: Any, b: Any, k: Any) -> list[Value]:
         """The tile's sums, in registers until all of k is done."""
@@ -106,23 +112,33 @@ class _Walk(NamedTuple):
         head, inside, after = (builder.append_basic_block(name) for name in ("along_k", "product", "done"))
         builder.branch(head)
         builder.position_at_end(head)
-        phis = [builder.phi(x.type) for x in (a, b, left)] + [builder.phi(x.ir.type) for x in start]
-        for phi, first in zip(phis, [a, b, left, *(x.ir for x in start)]):
+        starts = [a, b, left, I64(0), *(x.ir for x in start)]
+        phis = [builder.phi(x.type) for x in starts]
+        for phi, first in zip(phis, starts):
             phi.add_incoming(first, before)
-        a_here, b_here, left_here, *rest = phis
+        a_here, b_here, left_here, line, *rest = phis
         sums = [self.v.value(phi, dtype) for phi in rest]
         builder.cbranch(builder.icmp_signed(">=", left_here, I64(steps)), inside, after)
         builder.position_at_end(inside)
+        if steps == 1:
+            self.ask(line)
         size, new, a_next, b_next = len(sums) // steps, [], a_here, b_here
         for step in range(steps):
             new += self.products(a_next, b_next, sums[step * size : (step + 1) * size])
             a_next = self.s.address(a_next, self.a_step, dtype)
             b_next = self.s.address(b_next, self.b_step, dtype)
-        for phi, value in zip(phis, [a_next, b_next, builder.sub(left_here, I64(steps)), *(x.ir for x in new)]):
+        left_next, line_next = builder.sub(left_here, I64(steps)), builder.add(line, self.pace)
+        for phi, value in zip(phis, [a_next, b_next, left_next, line_next, *(x.ir for x in new)]):
             phi.add_incoming(value, builder.block)
         builder.branch(head)
         builder.position_at_end(after)
         return a_here, b_here, left_here, sums
+
+    def ask(self, line: Any) -> None:
+        """Fetch the cache line whose turn it is."""
+        builder = self.v.builder
+        place = builder.gep(self.lines, [builder.lshr(line, I64(PACE_BITS))], source_etype=POINTER)
+        self.v.prefetch(builder.load(place, typ=POINTER), write=True)
 
     def products(self, a: Any, b: Any, sums: list[Value]) -> list[Value]:
         """The sums with a column of A times a row of B added."""
