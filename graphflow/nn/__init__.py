@@ -65,6 +65,21 @@ from graphflow.nn.image import (
     UpsamplingNearest2d,
 )
 from graphflow.nn.instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LocalResponseNorm
+from graphflow.nn.lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+    LazyLinear,
+)
 from graphflow.nn.linear import Bilinear, Identity, Linear
 from graphflow.nn.loss import (
     BCELoss,
