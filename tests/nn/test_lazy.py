@@ -23,7 +23,7 @@ LAYERS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
     "LazyBatchNorm1d": ((), {"momentum": 0.3}, (5, 4)),
     "LazyBatchNorm2d": ((1e-3,), {}, (2, 3, 4, 4)),
     "LazyBatchNorm3d": ((), {"affine": False}, (2, 3, 2, 2, 2)),
-    "LazyInstanceNorm1d": ((), {"affine": True}, (3, 5)),
+    "LazyInstanceNorm1d": ((), {"affine": True}, (2, 3, 5)),
     "LazyInstanceNorm2d": ((), {"affine": True, "track_running_stats": True}, (2, 3, 4, 4)),
     "LazyInstanceNorm3d": ((), {}, (2, 3, 2, 2, 2)),
 }
@@ -33,8 +33,6 @@ def usual(name: str) -> Any:
     """The usual layer for the input that is there."""
     args, settings, shape = LAYERS[name]
     features = shape[-1] if name == "LazyLinear" else shape[0] if len(shape) == 3 and "2d" in name else shape[1]
-    if name == "LazyInstanceNorm1d":
-        features = shape[0]
     return getattr(nn, name.removeprefix("Lazy"))(features, *args, **settings)
 
 
@@ -90,6 +88,8 @@ def test_other_dtypes_and_hooks() -> None:
     seen: list[Any] = []
     model[0].register_forward_hook(lambda module, args, out: seen.append(out.shape))
     assert model(gf.ones((3, 4), dtype=gf.float64)).dtype is gf.float64 and seen == [(3, 2)]
+    norm = nn.LazyInstanceNorm1d()
+    assert norm(gf.ones((3, 5))).shape == (3, 5) and norm.num_features == 3  # one sample
 
 
 def test_mistakes() -> None:
