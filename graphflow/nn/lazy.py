@@ -171,7 +171,20 @@ class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
 
 
 class _LazyInstanceNorm(_LazyNorm):
+    """Unlike the usual layers, it has weight, bias and running statistics by default (as in PyTorch)."""
+
     rank: int
+
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(eps, momentum, affine, track_running_stats, device, dtype)
 
     def features_of(self, shape: tuple[Size, ...]) -> Size:
         return shape[1 - self.rank] if len(shape) in (self.rank - 1, self.rank) else 0

@@ -33,6 +33,8 @@ def usual(name: str) -> Any:
     """The usual layer for the input that is there."""
     args, settings, shape = LAYERS[name]
     features = shape[-1] if name == "LazyLinear" else shape[0] if len(shape) == 3 and "2d" in name else shape[1]
+    if "InstanceNorm" in name:
+        settings = {"affine": True, "track_running_stats": True, **settings}  # the defaults differ, as in PyTorch
     return getattr(nn, name.removeprefix("Lazy"))(features, *args, **settings)
 
 
