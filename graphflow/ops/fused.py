@@ -47,6 +47,7 @@ class Composite:
         self.calls: dict[Any, Any] = {}  # for each kind of call: its FusedCall, or None to run the function as it is
         self.families: dict[Any, Any] = {}  # kinds of calls that share a program
         self.sizes: dict[Any, set[Any]] = {}  # the shapes of families that differ in nothing else
+        self.axes_agree = False  # whether a program for any size needs to know that sizes of different axes are equal
         self.failures: list[str] = []  # why programs could not be made
 
     def prepare(self, key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

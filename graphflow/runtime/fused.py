@@ -16,7 +16,7 @@ from graphflow.autograd import gradients
 from graphflow.core import config, dispatch
 from graphflow.core.aval import AVal
 from graphflow.core.dims import Dim, Shape, bind_sizes, collecting_assumptions, product
-from graphflow.core.errors import CompileError
+from graphflow.core.errors import CompileError, ShapeError
 from graphflow.ir.graph import Graph, Node, rebuild
 from graphflow.ops.fused import Composite
 from graphflow.ops.special import identity
@@ -238,6 +238,8 @@ def prepare(composite: Composite, key: Any, args: tuple[Any, ...], kwargs: Mappi
             return None
         function = _function_of_tensors(composite.function, values, names, len(args))
         pure = _program(composite, family, function, [AVal(s, d) for s, d in zip(arrangement.shapes, dtypes)])
+        if pure is None and not family.hopeless:
+            return None
         if pure is not None:
             call = _fitted(pure, function, arrangement, list(operands.values()))
     if len(composite.calls) >= KINDS:
@@ -270,6 +272,10 @@ def _program(
             try:
                 family.pure = PureFunction.record(composite.name, function, avals)
             except Exception as error:  # what cannot be compiled runs as it is written
+                sizes = {d for a in avals for d in a.shape if isinstance(d, Dim)}
+                if isinstance(error, ShapeError) and len(sizes) > 1 and not composite.axes_agree:
+                    composite.axes_agree = True  # a mask has the keys' number on another axis: next time they agree
+                    return None
                 composite.failures.append(f"{type(error).__name__}: {error}")
                 family.hopeless = True
         return family.pure
@@ -319,11 +325,13 @@ def _loosened(
     if shapes in seen or len(seen) < SIZES:
         seen.add(shapes)
         return arrangement
-    dims: dict[tuple[int, Any], Dim] = {}  # equal sizes of one axis share theirs
+    dims: dict[Any, Dim] = {}  # equal sizes of one axis share theirs, or all that are equal
     for i, (n, shape) in enumerate(zip(operands, shapes)):
         if n in loose:
             sizes = [
-                dims.setdefault((axis, s), Dim(f"size{len(dims)}")) if type(s) is int and s > 1 else s
+                dims.setdefault(s if composite.axes_agree else (axis, s), Dim(f"size{len(dims)}"))
+                if type(s) is int and s > 1
+                else s
                 for axis, s in enumerate(shape)
             ]
             arrangement.shapes[i] = tuple(sizes)

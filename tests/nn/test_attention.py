@@ -340,3 +340,21 @@ def test_a_query_that_sees_no_key_gets_zeros() -> None:
         (out * out).sum().backward()
         assert np.isfinite(x.grad.numpy()).all()
     assert weights is None
+
+
+def test_masks_of_many_lengths_stay_native():
+    """A mask has the number of keys on another axis than the keys: programs for any size know that they are equal."""
+    from graphflow.ops.fused import COMPOSITES
+
+    rng = np.random.default_rng(0)
+    before = [len(c.failures) for c in COMPOSITES]
+    with gf.config(native_after=0):
+        for length in range(3, 9):
+            q, k, v = (rng.standard_normal((2, 2, length, 4)) for _ in range(3))
+            mask = rng.random((2, 1, 1, length)) > 0.3
+            mask[..., 0] = True
+            found = F.scaled_dot_product_attention(gf.asarray(q), gf.asarray(k), gf.asarray(v), gf.asarray(mask))
+            scores = np.where(mask, q @ k.swapaxes(-1, -2) / 2, -np.inf)
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            np.testing.assert_allclose(found.numpy(), weights / weights.sum(-1, keepdims=True) @ v, rtol=1e-10)
+    assert [len(c.failures) for c in COMPOSITES] == before
