@@ -8,6 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from graphflow.codegen.columns import columns_together, emit_columns
 from graphflow.codegen.frame import POINTER, Frame, i64
 from graphflow.codegen.loops import LoopPlan
 from graphflow.core.dims import Dim, Size
@@ -128,7 +129,7 @@ class LoopEmitter:
             def at(here: dict[int, Any]) -> None:
                 points.append(Point(self.vector_builder, here, mask, True))
 
-            self._plain_loops({**coords, self.plan.vector: v}, self.plan.unrolled, at)  # type: ignore[dict-item]
+            self.plain_loops({**coords, self.plan.vector: v}, self.plan.unrolled, at)  # type: ignore[dict-item]
             if len(points) > 1:  # all loads before the first store: what points share is loaded once
                 for point, store in product(points, self.kernel.stores):
                     self.value(store.value, point)
@@ -140,25 +141,30 @@ class LoopEmitter:
     def _unit_row(self, coords: dict[int, Any], first: Any, last: Any) -> None:
         if self.plan.split is not None and self.plan.split[0] == self.plan.vector:
             first, last = self._block_bounds(last)
-        row = self._row(self.scalar_builder, coords, None)
+        row = self.row(self.scalar_builder, coords, None)
         self._passes(row, lambda body: self._reduced_loops(dict(coords), self.plan.inner, first, last, body))
 
-    def _row(self, sb: ScalarBuilder, coords: dict[int, Any], mask: Value | None) -> Point:
+    def row(self, sb: ScalarBuilder, coords: dict[int, Any], mask: Value | None) -> Point:
         point = Point(sb, coords, mask, sb is self.vector_builder)
         # Under this row's builder: operations spread a single value over the lanes of the others.
         point.values.update({i: sb.value(v.ir, v.dtype) for i, v in self.invariants.items()})
         return point
 
     def _unit_column(self, coords: dict[int, Any], first: Any, last: Any) -> None:
+        together = columns_together(self)
+        if together > 1:
+            emit_columns(self, together, coords, first, last)
+            return
+
         def column(v: Any, mask: Value | None) -> None:
             here: dict[Any, Any] = {**coords, self.plan.vector: v}
-            row = self._row(self.vector_builder, here, mask)
+            row = self.row(self.vector_builder, here, mask)
 
             def walk(body: Callable[[Point], None]) -> None:
                 def at(inner: dict[int, Any]) -> None:
                     body(Point(self.vector_builder, inner, mask, True))
 
-                self._plain_loops(here, self.plan.inner, at)  # type: ignore[arg-type]
+                self.plain_loops(here, self.plan.inner, at)  # type: ignore[arg-type]
 
             self._passes(row, walk)
 
@@ -179,21 +185,21 @@ class LoopEmitter:
 
             self._vector_loop(first, last, lane)
 
-        self._plain_loops(coords, axes, vector)
+        self.plain_loops(coords, axes, vector)
 
-    def _plain_loops(self, coords: dict[int, Any], axes: list[int], body: Callable[[dict[int, Any]], None]) -> None:
+    def plain_loops(self, coords: dict[int, Any], axes: list[int], body: Callable[[dict[int, Any]], None]) -> None:
         if not axes:
             body(coords)
             return
         if axes[0] in self.plan.unrolled:
             for i in range(self.plan.axes[axes[0]].extent):  # type: ignore[arg-type]
-                self._plain_loops({**coords, axes[0]: i64(i)}, axes[1:], body)
+                self.plain_loops({**coords, axes[0]: i64(i)}, axes[1:], body)
             return
         extent = self.size(self.plan.axes[axes[0]].extent)
         start = i64(0)
         if self.plan.split is not None and self.plan.split[0] == axes[0]:
             start, extent = self._block_bounds(extent)
-        self.frame.loop(start, extent, 1, lambda i: self._plain_loops({**coords, axes[0]: i}, axes[1:], body))
+        self.frame.loop(start, extent, 1, lambda i: self.plain_loops({**coords, axes[0]: i}, axes[1:], body))
 
     def _vector_loop(self, first: Any, last: Any, body: Callable[[Any, Value | None], None]) -> None:
         """body(v, mask) for the vectors that cover first..last; the last one is masked where it is not full."""
@@ -229,31 +235,31 @@ class LoopEmitter:
         """Walk the reduced axes once for each level of reductions, and once more for stores that need them all."""
         kernel, plan = self.kernel, self.plan
         reduces = [i for i, v in enumerate(kernel.body) if isinstance(v, Reduce)]
-        full_stores = [s for s in kernel.stores if self._is_full(s.access)]
+        full_stores = [s for s in kernel.stores if self.is_full(s.access)]
         levels = {plan.levels[i] - 1 for i in reduces} | {plan.levels[s.value] for s in full_stores}
         self.rows = row.values
         for level in sorted(levels):
             mine = [i for i in reduces if plan.levels[i] - 1 == level]
             stores = [s for s in full_stores if plan.levels[s.value] == level]
-            self._prepare_rows(row, [*mine, *(s.value for s in stores)])
+            self.prepare_rows(row, [*mine, *(s.value for s in stores)])
             for i in mine:
-                self._start(i, row)
+                self.start(i)
 
             def body(point: Point, mine: Any = mine, stores: Any = stores) -> None:
                 for i in mine:
-                    self._accumulate(i, point)
+                    self.accumulate(i, point)
                 self.store_all(stores, point)
 
             walk(body)
             for i in mine:
                 row.values[i] = self._finish(i, row)
-        self.store_all([s for s in kernel.stores if not self._is_full(s.access)], row)
+        self.store_all([s for s in kernel.stores if not self.is_full(s.access)], row)
 
-    def _is_full(self, access: Access) -> bool:
+    def is_full(self, access: Access) -> bool:
         strides = self.plan.strides[id(access)]
         return any(a.reduced and strides[i] != 0 for i, a in enumerate(self.plan.axes))
 
-    def _prepare_rows(self, row: Point, roots: list[int]) -> None:
+    def prepare_rows(self, row: Point, roots: list[int]) -> None:
         """Compute, outside the loops, the row values that the loops will use."""
         body, seen, stack, wanted = self.kernel.body, set(), list(roots), []
         while stack:
@@ -273,7 +279,7 @@ class LoopEmitter:
         for i in sorted(wanted):
             self.value(i, row)
 
-    def _start(self, i: int, row: Point) -> None:
+    def start(self, i: int) -> None:
         reduce: Reduce = self.kernel.body[i]  # type: ignore[assignment]
         sb = self._accumulator_builder()
         start = sb.splat(sb.const(_identity(reduce.combine, reduce.dtype), reduce.dtype.name))
@@ -283,7 +289,7 @@ class LoopEmitter:
     def _accumulator_builder(self) -> ScalarBuilder:
         return self.vector_builder if self.plan.vector is not None else self.scalar_builder
 
-    def _accumulate(self, i: int, point: Point) -> None:
+    def accumulate(self, i: int, point: Point) -> None:
         reduce: Reduce = self.kernel.body[i]  # type: ignore[assignment]
         sb = point.sb
         place = self.accumulators[i]
@@ -452,7 +458,7 @@ class LoopEmitter:
         value = self.value(store.value, point)
         sb = point.sb
         pointer, index, step = self.address(store.access, point)
-        if self.plan.split is not None and not self._is_full(store.access):
+        if self.plan.split is not None and not self.is_full(store.access):
             index = self.builder.add(index, self.unit)  # partial results: one for each block
         name = store.dtype.name
         if not point.lanes_on:

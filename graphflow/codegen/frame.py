@@ -56,9 +56,9 @@ class Frame:
         yield
         self.builder.position_at_end(block)
 
-    def alloca(self, kind: ir.Type) -> Any:
+    def alloca(self, kind: ir.Type, count: int | None = None) -> Any:
         with self.in_entry():
-            return self.builder.alloca(kind)
+            return self.builder.alloca(kind, count)
 
     def loop(self, start: Any, stop: Any, step: int, body: Callable[[Any], None]) -> None:
         """for i in range(start, stop, step): body(i), with i64 LLVM values."""
