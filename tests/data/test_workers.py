@@ -326,7 +326,11 @@ def _alive(pid: int) -> bool:
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL", "SIGTERM"])
 def test_nothing_stays_behind(name: str) -> None:
     program = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", _PROGRAM],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells let what they put behind ignore it
     )
     assert program.stdout is not None and program.stderr is not None
     workers = list(map(int, program.stdout.readline().split()))
