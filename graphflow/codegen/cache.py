@@ -62,7 +62,8 @@ def compiler_versions() -> bytes:
 def _generators() -> bytes:
     """Tells one state of GraphFlow's own code generators from another: a kernel's text says what, not how."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    folders = [os.path.join(package, name) for name in ("codegen", "ops", "runtime")]
+    parts = ("codegen", "core", "ir", "ops", "passes", "runtime", "schedule")
+    folders = [os.path.join(package, name) for name in parts]
     folders.append(os.path.join(os.path.dirname(package), "graphflow_kernels"))
     state: list[str] = []
     for folder in folders:

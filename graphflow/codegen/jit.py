@@ -9,7 +9,6 @@ The kernel ABI is ``void kernel(i8** table, i64* args, i64 begin, i64 end, i8* s
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -21,6 +20,7 @@ from typing import Any
 from graphflow.codegen import llvm
 from graphflow.codegen.cache import Found, compiler_versions, digest, disk_cache
 from graphflow.codegen.host import Host, host
+from graphflow.core.collector import collector_paused
 from graphflow.core.errors import CompileError
 
 Emit = Callable[[Any, str], None]
@@ -86,35 +86,33 @@ def compile_units(units: Iterable[Unit]) -> dict[str, int]:
             _load_from_disk([unit.key for unit in missing], machine, table)
             missing = [unit for unit in missing if unit.key not in table]
             if missing:
-                with _in_a_hurry():
+                with collector_paused(), _in_a_hurry():
                     _compile(missing, machine, table)
     return {key: table[key] for key in wanted}
 
 
 @contextmanager
 def _in_a_hurry() -> Iterator[None]:
-    """What the interpreter does meanwhile suits the compiler.
-
-    Numba's import and its IR make many objects that stay: looking for garbage among them is a tenth of the time. When
-    garbage collection goes on, they count as old, and are looked through when it is the turn of all that is old.
-    LLVM's threads need the interpreter often and for a moment: it is handed over sooner than after the usual 5 ms.
-    """
-    enabled, interval = gc.isenabled(), sys.getswitchinterval()
-    gc.disable()
+    """LLVM's threads need the interpreter often and for a moment: it is handed over sooner than after 5 ms."""
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(min(interval, 2e-4))
     try:
         yield
     finally:
         sys.setswitchinterval(interval)
-        if enabled:
-            if gc.get_freeze_count() == 0:
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
 
 
-def _entry(key: str, machine: Host) -> str:
-    """A unit's name in the disk cache."""
+def load_units(keys: Sequence[str]) -> dict[str, int] | None:
+    """The addresses of units that are loaded or in the disk cache; None if one is not: nothing is compiled."""
+    machine = host()
+    table = _addresses.setdefault(machine, {})
+    with _lock:
+        _load_from_disk([key for key in keys if key not in table], machine, table)
+    return {key: table[key] for key in keys} if table.keys() >= set(keys) else None
+
+
+def entry_name(key: str, machine: Host) -> str:
+    """The name in the disk cache of a unit, or of something else made for a machine by these compilers."""
     return digest(key, *machine, compiler_versions())
 
 
@@ -127,7 +125,7 @@ def _load_from_disk(keys: Sequence[str], machine: Host, table: dict[str, int]) -
     asked: set[str] = set()
     while keys:
         asked.update(keys)
-        entries = {_entry(key, machine): key for key in keys}
+        entries = {entry_name(key, machine): key for key in keys}
         objects = cache.find(entries)
         found += [(each, [entries[name] for name in each.kernels]) for each in objects]
         imports = {symbol.removeprefix(_PREFIX) for each in objects for symbol in each.imports}
@@ -172,7 +170,7 @@ def _compile(units: Sequence[Unit], machine: Host, table: dict[str, int]) -> Non
     cache = disk_cache()
     if cache is not None:
         for code, symbols, imports in objects:
-            cache.store(code, [_entry(symbol.removeprefix(_PREFIX), machine) for symbol in symbols], imports)
+            cache.store(code, [entry_name(symbol.removeprefix(_PREFIX), machine) for symbol in symbols], imports)
 
 
 def _forked() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from graphflow.core import config
 from graphflow.core.aval import AVal
+from graphflow.core.collector import collector_paused
 from graphflow.core.errors import VerifyError
 from graphflow.ir.graph import Graph, Node
 from graphflow.ir.verify import Verified, verify
@@ -69,7 +68,7 @@ def optimize(
     for an unknown pass, VerifyError naming the pass that made a mistake.
     """
     chosen = _chosen(passes)
-    with _collector_paused():
+    with collector_paused():
         out, _ = copy_graph(graph)
         if not (out.outputs or out.updates):
             out.outputs = _unused(out)
@@ -123,18 +122,6 @@ def _run_nested(chosen: list[Pass], graph: Graph) -> None:
 def _unused(graph: Graph) -> list[Node]:
     used = {i for n in graph.nodes for i in n.inputs}
     return [n for n in graph.nodes if n not in used and isinstance(n.aval, AVal) and n.op.kind != "effect"]
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """No garbage collection meanwhile: it would go over all the nodes again and again, and find nothing."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _chosen(passes: Sequence[str] | None) -> list[Pass]:

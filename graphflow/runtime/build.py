@@ -6,12 +6,14 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from graphflow.core.collector import collector_paused
 from graphflow.core.dims import Dim
 from graphflow.core.errors import FeedError, at_line
 from graphflow.ir.graph import Graph, Node, nested
 from graphflow.passes.functionalize import functionalize
 from graphflow.passes.pipeline import optimize as run_passes
 from graphflow.runtime.executor import Executable, make_executable
+from graphflow.runtime.recall import recalled
 
 # Programs run one at a time: they share the variables and the threads. Reentrant, since prints and learning rates are
 # Python code that may run something else.
@@ -31,14 +33,23 @@ def build(
     With ``optimize=False`` the graph runs as it was built, on the NumPy interpreter. Raises FeedError if the feeds do
     not tell all the symbolic sizes that are needed.
     """
-    graph, inputs = functionalize(fetches, feeds, effects)
+    with collector_paused():
+        return _build(*functionalize(fetches, feeds, effects), optimize, num_threads)
+
+
+def _build(graph: Graph, inputs: Sequence[Node], optimize: bool, num_threads: int | None) -> Executable:
     _check_sizes(graph, inputs)
     if not optimize:
         return make_executable(graph, inputs, native=False)
-    optimized = run_passes(graph)
-    native = not any(n.op.kind == "control" and _needs_python(n) for n in optimized.nodes)
-    inputs = [optimized.find(n.name) for n in inputs]
-    return make_executable(optimized, inputs, native=native, num_threads=num_threads)
+
+    def make() -> Executable:
+        optimized = run_passes(graph)
+        native = not any(n.op.kind == "control" and _needs_python(n) for n in optimized.nodes)
+        return make_executable(
+            optimized, [optimized.find(n.name) for n in inputs], native=native, num_threads=num_threads
+        )
+
+    return recalled(graph, inputs, num_threads, make)
 
 
 def _needs_python(node: Node) -> bool:

@@ -99,7 +99,7 @@ class Plan:
         self.scratch_bytes = 0
         bind = owner.addresses[owner.bind.key]
         calls: list[Any] = [(None, Call(bind, owner.binding_arguments(), 1))]  # kernels and their calls
-        self._tour = tour = Tour(owner.addresses, sizes)
+        tour = Tour(owner.addresses, sizes)
         stopped = not owner.can_fail
         for step in owner.instructions:
             if isinstance(step, HostStep):
@@ -124,6 +124,14 @@ class Plan:
                 self.parallel |= work.nchunks > 1
             stopped = stopped and not _can_fail(step.kernel)
         self._close(calls)
+        self.cells = tour.cells
+        kernels = getattr(self.segments[0], "kernels", ())
+        # Kernels that are not worth dividing take microseconds: fewer than it takes to hand Python's lock to others.
+        self.brief = len(kernels) <= BRIEF and not any(isinstance(k, LibraryKernel) for k in kernels)
+        self.ready()
+
+    def ready(self) -> None:
+        """Begin with nothing bound."""
         self.binding = memoryview(self.segments[0].program.args[0])  # quicker to write to than an array
         self.epoch = -1
         self.arena: Any = None  # what the table points into
@@ -166,6 +174,7 @@ class Native:
         self.compile_seconds = time.perf_counter() - started
         self._plans: dict[tuple[int, ...], Plan] = {}
         self.memory = fresh_memory  # what gives the results their arrays
+        self.planned: Callable[[Plan], None] | None = None  # told of each new plan
         self._sources = _size_sources(self.program)
         self._arena = self._scratch = aligned_empty(0)
         self._lock = threading.Lock()
@@ -265,15 +274,13 @@ class Native:
 
     def _starter(self, plan: Plan) -> Callable[[], None]:
         """A function that runs the plan's native code."""
-        program, kernels = plan.segments[0]
+        program = plan.segments[0].program
         if plan.parallel:
             return lambda: program.run(self.num_threads or gang.get_num_threads())
-        # Kernels that are not worth dividing take microseconds: fewer than it takes to hand Python's lock to others.
-        brief = len(kernels) <= BRIEF and not any(isinstance(k, LibraryKernel) for k in kernels)
         if self._scratch.size < program.scratch_bytes:
             self._scratch = aligned_empty(program.scratch_bytes)
         plan.scratch = self._scratch
-        return partial(gang.single(brief), program.address, plan.scratch.ctypes.data)
+        return partial(gang.single(plan.brief), program.address, plan.scratch.ctypes.data)
 
     def _sizes(self, arrays: Sequence[Any]) -> tuple[int, ...]:
         return tuple([arrays[i].shape[axis] for i, axis in self._sources])
@@ -370,6 +377,8 @@ class Native:
         if len(self._plans) >= PLANS:
             self._plans.pop(next(iter(self._plans)))
         self._plans[self._sizes(arrays)] = plan
+        if self.planned is not None:
+            self.planned(plan)
         return plan
 
     def _point(self, plan: Plan) -> None:

@@ -52,11 +52,11 @@ class NativeProgram:
             (each.function, start + args.itemsize * offset, each.nchunks, each.flags)
             for each, offset in zip(listed, offsets)
         ]
-        self._instructions = np.array(rows, np.int64).reshape(-1, 4)
+        self.instructions = np.array(rows, np.int64).reshape(-1, 4)
         self.table = np.zeros(buffers, np.int64) if isinstance(buffers, int) else buffers  # may be shared by programs
         self.args = [args[begin:end] for begin, end in zip(offsets, offsets[1:])]
-        self.nchunks = self._instructions[:, 2]
-        self._header = np.array([self._instructions.ctypes.data, len(listed), self.table.ctypes.data], np.int64)
+        self.nchunks = self.instructions[:, 2]
+        self._header = np.array([self.instructions.ctypes.data, len(listed), self.table.ctypes.data], np.int64)
         self._keep = args  # the instructions hold its address, which even an empty list of views must not lose
         self.address: int = self._header.ctypes.data
         self.scratch_bytes = max(scratch_bytes, MINIMUM_SCRATCH)
@@ -70,6 +70,6 @@ class NativeProgram:
 
     def run_one(self, number: int, nthreads: int = 1, count: int = 1) -> None:
         """Run one of the instructions alone, or a loop of ``count`` of them: for measuring them."""
-        row = self._instructions.ctypes.data + number * self._instructions.strides[0]
+        row = self.instructions.ctypes.data + number * self.instructions.strides[0]
         header = np.array([row, count, self.table.ctypes.data], np.int64)
         run_program(header.ctypes.data, nthreads, self.scratch_bytes)

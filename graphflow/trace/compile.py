@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.core import config, dispatch
+from graphflow.core.collector import collector_paused
 from graphflow.core.dims import Shape
 from graphflow.core.errors import ShapeError, SymbolicDimError
 from graphflow.core.tree import flatten
@@ -156,7 +157,8 @@ class CompiledFunction:
                 self._ledger.hits += 1
             else:
                 self._ledger.misses += 1
-                trace = self._trace(signature, leaves, leaf_names(self.__wrapped__, args, ordered))
+                with collector_paused():
+                    trace = self._trace(signature, leaves, leaf_names(self.__wrapped__, args, ordered))
             if len(self._exact) >= _EXACT:
                 self._exact.clear()
                 self._quick.clear()

@@ -110,7 +110,7 @@ def test_damaged_entries_are_ignored_and_written_again(compile_anew, tmp_path: P
 
 
 def test_code_that_does_not_load_is_compiled_again(compile_anew, tmp_path: Path) -> None:
-    entry = jit._entry(tiny.COUNT.key, jit.host())
+    entry = jit.entry_name(tiny.COUNT.key, jit.host())
     DiskCache(str(tmp_path), 1 << 20).store(b"a valid entry whose code is no object file", [entry])
     assert compile_anew()
     assert not compile_anew()

@@ -131,8 +131,8 @@ def test_shared_functions_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert results([calls(5)]) == [1005]
     assert len(made) == 1
     cache = disk.disk_cache()
-    helper = next(symbol for found in cache.find([jit._entry(calls(2).key, host())]) for symbol in found.imports)
-    (Path(cache.root) / "index" / jit._entry(helper.removeprefix("gf_"), host())).unlink()
+    helper = next(symbol for found in cache.find([jit.entry_name(calls(2).key, host())]) for symbol in found.imports)
+    (Path(cache.root) / "index" / jit.entry_name(helper.removeprefix("gf_"), host())).unlink()
     monkeypatch.setattr(jit, "_addresses", {})
     assert results([calls(0)]) == [1000], "without the shared function, the kernel counts as absent"
     assert len(made) == 2
