@@ -91,7 +91,13 @@ _PLACES = {
 }
 
 
+# PyTorch's other names of data types. (Not in globals(): there, some would stand for Python's own.)
+_DTYPES = {"float": float32, "double": float64, "half": float16, "long": int64, "int": int32, "short": int16}
+
+
 def __getattr__(name: str) -> _Any:
+    if name in _DTYPES:
+        return _DTYPES[name]
     if name in _MODULES:
         return _import_module(f"graphflow.{name}")
     if name in _PLACES:
@@ -104,4 +110,4 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_PLACES})
+    return sorted({*globals(), *_MODULES, *_PLACES, *_DTYPES})

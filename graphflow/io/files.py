@@ -65,10 +65,11 @@ def digest(state: Any) -> str:
     return found.hexdigest()
 
 
-def load(path: Any) -> Any:
+def load(path: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """What ``save`` saved; a safetensors file of another program gives a dict of its tensors.
 
-    Raises FileNotFoundError, or FileFormatError (a ValueError) for a file that is truncated, damaged or another kind.
+    ``map_location`` and ``weights_only`` change nothing: there is one device, and files hold no code. Raises
+    FileNotFoundError, or FileFormatError (a ValueError) for a file that is truncated, damaged or another kind.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -39,5 +39,6 @@ from graphflow.ops import statistics
 from graphflow.ops import formulas
 from graphflow.ops import stacking
 from graphflow.ops import pytorch
+from graphflow.ops import in_place
 from graphflow.ops import tensorflow
 from graphflow.ops import namespace

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 from graphflow.core import dispatch
@@ -21,6 +22,7 @@ from graphflow.ops.reduce import argmax
 from graphflow.ops.sorting import Sorted, argsort, topk
 from graphflow.ops.spelling import as_shape
 from graphflow.tensor import Operators, Tensor, as_tensor
+from graphflow.variable import Variable
 
 # -- other names -----------------------------------------------------------------------------------------------------
 _SAME = {  # PyTorch's name: the Array API's
@@ -233,16 +235,10 @@ def sort(self: Any, dim: int = -1, descending: bool = False, stable: bool = True
 
 _INSTEAD = {
     "cuda": "there is the CPU so far",
-    "data": "read with .detach(); change a Parameter with .assign(...) or gf.nn.init",
     "register_hook": "gf.gradients(loss, [x]) gives the gradient of any tensor, gf.custom_gradient changes it",
     "retain_grad": "gf.gradients(loss, [x]) gives the gradient of any tensor",
     "stride": "tensors have no layout that a user sees",
     "storage": "tensors have no storage that a user sees; .numpy() shows the numbers",
-    "copy_": "tensors are immutable; change a Parameter with .assign(...)",
-    "fill_": "tensors are immutable; change a Parameter with .assign(...) or gf.nn.init.constant_",
-    "zero_": "tensors are immutable; change a Parameter with .assign(...) or gf.nn.init.zeros_",
-    "normal_": "tensors are immutable; change a Parameter with gf.nn.init.normal_",
-    "uniform_": "tensors are immutable; change a Parameter with gf.nn.init.uniform_",
 }
 
 
@@ -253,12 +249,31 @@ def _missing(self: Any, name: str) -> Any:
     plain = name[:-1]
     if name in _INSTEAD:
         message += f": {_INSTEAD[name]}"
-    elif name.endswith("_") and not name.startswith("_") and hasattr(kind, plain):
-        message += f": tensors are immutable; use x = x.{plain}(...), or keep state in a gf.Variable and .assign to it"
+    elif name.endswith("_") and not name.startswith("_") and (hasattr(kind, plain) or hasattr(Variable, name)):
+        message += ": tensors are immutable"
+        message += f"; use x = x.{plain}(...)" if hasattr(kind, plain) else ""
+        message += f"; a Parameter or Variable p has p.{name}(...), not p.data" if hasattr(Variable, name) else ""
     raise AttributeError(message, name=name, obj=self)
 
 
 Operators.__getattr__ = _missing  # type: ignore[method-assign]
+
+
+def made_as_by_pytorch(function: Any) -> Any:
+    """Let a function that makes tensors take PyTorch's ``device`` (the CPU) and ``requires_grad``, too."""
+
+    @wraps(function)
+    def made(*args: Any, device: Any = None, requires_grad: bool = False, **options: Any) -> Tensor:
+        if device is not None:
+            device_of(device)
+        x = function(*args, **options)
+        return x.requires_grad_() if requires_grad else x  # type: ignore[no-any-return]
+
+    return made
+
+
+for _name in ("zeros", "ones", "full", "empty", "eye", "arange", "linspace", "logspace"):
+    FUNCTIONS[_name] = made_as_by_pytorch(FUNCTIONS[_name])
 
 
 # -- random numbers --------------------------------------------------------------------------------------------------
@@ -267,12 +282,14 @@ def _size(size: tuple[Any, ...]) -> Any:
 
 
 @public
+@made_as_by_pytorch
 def rand(*size: Any, dtype: Any = None) -> Tensor:
     """``gf.random.uniform`` from 0 to 1 under PyTorch's name."""
     return random.uniform(_size(size), dtype=dtype)
 
 
 @public
+@made_as_by_pytorch
 def randn(*size: Any, dtype: Any = None) -> Tensor:
     """``gf.random.normal`` under PyTorch's name.
 
@@ -284,6 +301,7 @@ def randn(*size: Any, dtype: Any = None) -> Tensor:
 
 
 @public
+@made_as_by_pytorch
 def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None) -> Tensor:
     """``gf.random.randint`` under PyTorch's name: ``randint(high, size)`` or ``randint(low, high, size)``."""
     if size is None:
@@ -292,12 +310,24 @@ def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None) 
 
 
 @public
+@made_as_by_pytorch
+def randint_like(x: Any, low: int, high: Any = None, *, dtype: Any = None) -> Tensor:
+    """``randint(low, high)`` of x's shape and dtype."""
+    x = as_tensor(x)
+    low, high = (0, low) if high is None else (low, high)
+    with beside(x):
+        return cast(random.randint(low, high, x.shape), x.dtype if dtype is None else as_dtype(dtype))
+
+
+@public
+@made_as_by_pytorch
 def randperm(n: Any) -> Tensor:
     """0, ..., n - 1 in random order."""
     return random.permutation(n)
 
 
 @public
+@made_as_by_pytorch
 def rand_like(x: Any, *, dtype: Any = None) -> Tensor:
     """Numbers drawn evenly from [0, 1), of x's shape and dtype."""
     x = as_tensor(x)
@@ -306,6 +336,7 @@ def rand_like(x: Any, *, dtype: Any = None) -> Tensor:
 
 
 @public
+@made_as_by_pytorch
 def randn_like(x: Any, *, dtype: Any = None) -> Tensor:
     """Numbers from the normal distribution, of x's shape and dtype."""
     x = as_tensor(x)

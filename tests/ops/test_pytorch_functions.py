@@ -213,7 +213,11 @@ def test_what_there_is_not_is_explained() -> None:
     for call, message in [
         (lambda: x.add_(1), r"'add_': tensors are immutable; use x = x.add\(...\)"),
         (lambda: x.cuda(), "there is the CPU so far"),
-        (lambda: p.data, "'Parameter' object has no attribute 'data': read with .detach"),
+        (
+            lambda: p.data.copy_(x),
+            r"'copy_': tensors are immutable; a Parameter or Variable p has p.copy_\(...\), not p.data",
+        ),
+        (lambda: p.log_(), r"'log_': tensors are immutable; use x = x.log\(...\)$"),
         (lambda: x.nothing, "no attribute 'nothing'$"),
         (lambda: x.nothing_(), "no attribute 'nothing_'$"),
     ]:
@@ -250,6 +254,54 @@ def test_training_by_hand() -> None:
 
     first, second = step(gf.ones(2)).item(), step(gf.ones(2)).item()
     assert second < first and isinstance(same, gf.nn.Parameter)
+
+
+def test_in_place_on_parameters() -> None:
+    """PyTorch's in-place methods assign, eagerly and in compiled functions; tensors have none."""
+    p = gf.nn.Parameter(np.array([1.0, -2.0], "float32"))
+
+    def change(x: gf.Tensor) -> gf.Tensor:
+        p.add_(x, alpha=0.5).mul_(2.0).clamp_(-1.0, 2.5)
+        before = p.read()
+        p.sub_(1.0)
+        p.lerp_(x, 0.5).addcmul_(x, x, value=2.0)
+        return before
+
+    for run in (change, gf.compile(change)):
+        p.copy_(gf.tensor([1.0, -2.0]))
+        assert run(gf.ones(2)).tolist() == [2.5, -1.0]
+        assert p.tolist() == [3.25, 1.5]
+    assert p.zero_().tolist() == [0.0, 0.0] and p.fill_(3).tolist() == [3.0, 3.0]
+    assert 0.0 < p.uniform_(0.0, 0.1).max().item() < 0.1 and p.normal_(100.0, 1.0).min().item() > 50.0
+    q = gf.Variable([2, 3])
+    assert q.mul_(2).tolist() == [4, 6] and q.dtype is gf.int64
+
+
+def test_data_is_the_value_without_gradient() -> None:
+    p = gf.nn.Parameter(np.array([1.0, 2.0], "float32"))
+    x = gf.tensor([1.0, 1.0], requires_grad=True)
+    assert not p.data.requires_grad and not (x * p).data.requires_grad
+    p.data -= 1.0  # assigns
+    p.data = p.data * 2
+    assert p.tolist() == [0.0, 2.0] and p.requires_grad
+    p.data = [5, 6]
+    assert p.tolist() == [5.0, 6.0] and p.dtype is gf.float32
+
+
+def test_making_tensors_with_pytorchs_arguments() -> None:
+    for x in (
+        gf.randn(2, device="cpu", requires_grad=True),
+        gf.zeros(2, 3, requires_grad=True),
+        gf.eye(2, device="cpu"),
+    ):
+        assert isinstance(x, gf.Tensor)
+    assert gf.ones(2, requires_grad=True).requires_grad and not gf.ones(2).requires_grad
+    with pytest.raises(ValueError, match="no device 'cuda'"):
+        gf.randn(2, device="cuda")
+    assert (gf.float, gf.double, gf.half) == (gf.float32, gf.float64, gf.float16)
+    assert (gf.long, gf.int, gf.short) == (gf.int64, gf.int32, gf.int16)
+    drawn = gf.randint_like(gf.zeros((100,), dtype=gf.int32), 3)
+    assert set(drawn.tolist()) == {0, 1, 2} and drawn.dtype is gf.int32
 
 
 def test_mistakes() -> None:
