@@ -57,7 +57,7 @@ class Variable(Operators):
         data = _initial_array(value, dtype)
         self._data: np.ndarray[Any, Any] = data
         self._snapshot: Tensor | None = None
-        self._initial = _compact_copy(data)
+        self._initial: Any = _compact(data)  # an array, or a function that gives it
         self.dtype: DType = as_dtype(data.dtype)
         self.shape: Shape = data.shape
         self.name = name or "variable"
@@ -143,31 +143,42 @@ class Variable(Operators):
         A fresh copy if any tensor or array still shows the old value.
         """
         self._snapshot = None
-        if sys.getrefcount(self._data) > _OWN_REFERENCES or not self._data.flags.writeable:
+        if sys.getrefcount(self._data) > _OWN_REFERENCES or not self._data.flags.writeable or _is_seen(self._data):
             self._data = self._data.copy()
             _touch()
         return self._data
 
     def set_initial(self, value: Any) -> None:
-        """Set the value now, in every mode, and what ``initialize`` goes back to (weight initialisation)."""
+        """Set the value now, in every mode, and what ``initialize`` goes back to (weight initialisation).
+
+        A function without arguments that gives the same array each time is kept in place of the array.
+        """
         with dispatch.init_scope():
-            data = np.array(as_tensor(value)._data, dtype=self.dtype.np, order="C")
+            data = _own(as_tensor(value() if callable(value) else value)._data, self.dtype.np)
         if data.shape != self.shape:
             raise ShapeError(f"variable {self.name!r} has shape {self.shape}; cannot start from shape {data.shape}")
-        self._initial = _compact_copy(data)
+        self._initial = value if callable(value) else _compact(data)
         self._store(data)
+
+    def initial_value(self) -> np.ndarray[Any, Any]:
+        """What ``initialize`` goes back to. It may be the variable's buffer itself: not to be written."""
+        if callable(self._initial):
+            with dispatch.init_scope():
+                return _own(as_tensor(self._initial())._data, self.dtype.np)
+        return _own(self._initial, self.dtype.np)
 
     def convert(self, dtype: Any) -> None:
         """Change the dtype, keeping value, initial value and gradient (``Module.to``)."""
+        initial = self.initial_value()
         self.dtype = as_dtype(dtype)
-        self._initial = _compact_copy(self._initial.astype(self.dtype.np))
+        self._initial = _compact(initial.astype(self.dtype.np))
         self._store(self._data.astype(self.dtype.np))
         if self._grad is not None:
             self._grad = Tensor(self._grad._data.astype(self.dtype.np))
 
     def initialize(self) -> None:
         """Go back to the initial value."""
-        self._store(np.array(self._initial))
+        self._store(self.initial_value())
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The value as a read-only NumPy array that later assignments do not change."""
@@ -257,11 +268,16 @@ def _is_plain(value: Any) -> bool:
 
 
 def _initial_array(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
-    """An own, writable, contiguous copy of the initial value; symbolic values are evaluated now, with NumPy."""
+    """A contiguous array of the initial value that no one writes; symbolic values are evaluated now, with NumPy."""
     target = as_dtype(dtype) if dtype is not None else None
     if callable(value) and not isinstance(value, Operators):
         with dispatch.init_scope():
             value = value()
+    if isinstance(value, np.ndarray) and value.size > 1 and not any(value.strides):  # one number everywhere
+        with dispatch.init_scope():
+            number: Any = as_tensor(value.flat[0], dtype=target)._data
+        is_zero = not any(number.tobytes())  # its memory can wait until it is written
+        return np.zeros(value.shape, number.dtype) if is_zero else np.full(value.shape, number)
     if isinstance(value, Tensor) and value._node is not None:
         from graphflow.ir.interpreter import evaluate_constant
 
@@ -269,14 +285,38 @@ def _initial_array(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
     else:
         with dispatch.init_scope():
             array = as_tensor(value, dtype=target)._data  # type: ignore[assignment]
-    return np.array(array, dtype=target.np if target is not None else None, order="C", copy=True)
+    return _own(array, array.dtype if target is None else target.np)
 
 
-def _compact_copy(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A copy to reset to; arrays filled with one value (zeros of optimizer slots) take one element."""
-    if data.size and (data == data.flat[0]).all():
-        return np.broadcast_to(data.flat[0].copy(), data.shape)
-    return data.copy()
+def _own(array: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """The array itself if all who know it count as references (whoever writes it first, copies it); else a copy."""
+    flags = array.flags
+    if flags.c_contiguous and flags.owndata and flags.writeable and array.dtype == dtype:
+        return array  # type: ignore[no-any-return]
+    return np.array(array, dtype=dtype, order="C")
+
+
+def _is_seen(array: np.ndarray[Any, Any]) -> bool:
+    """Whether something else refers to the memory that an array is a view of."""
+    base: Any = array.base
+    while isinstance(base, np.ndarray) and sys.getrefcount(base) <= _OWN_REFERENCES + 1:  # the array, and this name
+        base = base.base
+    return base is not None
+
+
+def _compact(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What to go back to: one element for an array filled with one value (zeros of optimizer slots), else the array.
+
+    The variable's buffer is then the same array, until it is written in place for the first time.
+    """
+    flat = data.reshape(-1)
+    bits = flat.view(f"u{data.itemsize}")  # 0 and -0 differ
+    if data.size > 1 and all((bits[at : at + _BLOCK] == bits[0]).all() for at in range(0, data.size, _BLOCK)):
+        return np.broadcast_to(flat[0].copy(), data.shape)
+    return data
+
+
+_BLOCK = 1 << 14  # elements compared at a time
 
 
 def variables() -> list[Variable]:

@@ -115,7 +115,7 @@ class Evaluation:
         if name == "initialize":
             for variable in node.graph.variables():
                 if variable.resettable:
-                    self._assign(variable, np.array(variable._initial))
+                    self._assign(variable, variable.initial_value())
             return None
         args = [self.values[i] for i in node.inputs]
         if name == "variable_assign":

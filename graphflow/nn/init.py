@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from graphflow.core import dispatch
+from graphflow.nn.draws import Draw
 from graphflow.ops._numpy_special import erf
 from graphflow.ops.random import Generator, default_generator
+from graphflow.tensor import Operators
 from graphflow.variable import Variable
 
 
@@ -20,6 +22,20 @@ def _fill(tensor: Variable, value: Any) -> Variable:
     if not isinstance(tensor, Variable):
         raise TypeError(f"nn.init fills Variables and Parameters, got {type(tensor).__name__}; tensors are immutable")
     tensor.set_initial(value)
+    return tensor
+
+
+def _draw(tensor: Variable, kind: str, settings: tuple[float, float], generator: Generator | None) -> Variable:
+    """Fill a Variable with numbers of a distribution. It keeps how they were drawn, not a second copy of them."""
+    if not isinstance(tensor, Variable):
+        return _fill(tensor, None)
+    source = generator or default_generator
+    if any(isinstance(s, Operators) for s in settings):  # a bound that may change
+        with dispatch.init_scope():
+            return _fill(tensor, getattr(source, kind)(tensor.shape, *settings, dtype=tensor.dtype))
+    draw = Draw(kind, source.get_state(), tensor._data.shape, settings, tensor.dtype)
+    tensor.set_initial(draw)
+    source.set_state(draw.next_state)
     return tensor
 
 
@@ -31,14 +47,12 @@ def uniform_(tensor: Variable, a: float = 0.0, b: float = 1.0, generator: Genera
     >>> bool((abs(w.numpy()) <= 0.1).all())
     True
     """
-    with dispatch.init_scope():
-        return _fill(tensor, (generator or default_generator).uniform(tensor.shape, a, b, dtype=tensor.dtype))
+    return _draw(tensor, "uniform", (a, b), generator)
 
 
 def normal_(tensor: Variable, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Variable:
     """Numbers from the normal distribution."""
-    with dispatch.init_scope():
-        return _fill(tensor, (generator or default_generator).normal(tensor.shape, mean, std, dtype=tensor.dtype))
+    return _draw(tensor, "normal", (mean, std), generator)
 
 
 def constant_(tensor: Variable, val: float) -> Variable:

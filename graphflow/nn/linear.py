@@ -19,7 +19,8 @@ def new_parameter(shape: tuple[int, ...], dtype: Any = None, device: Any = None)
     """A parameter to be initialised, zeros until then; the only device is ``"cpu"``."""
     if device not in (None, "cpu"):
         raise ValueError(f"no device {device!r}; there is: 'cpu'")
-    return Parameter(np.zeros(shape, (default_float if dtype is None else as_dtype(dtype)).np))
+    zero = np.zeros((), (default_float if dtype is None else as_dtype(dtype)).np)
+    return Parameter(np.broadcast_to(zero, shape))
 
 
 class Identity(Module):

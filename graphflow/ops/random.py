@@ -49,7 +49,7 @@ __all__ = [
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
-_CHUNK = 1 << 13  # blocks computed at a time, so that the ten rounds stay in the cache
+_CHUNK = 1 << 12  # blocks computed at a time, so that the ten rounds stay in the cache
 
 
 def philox4x32(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...]:
@@ -65,15 +65,17 @@ def philox4x32(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...
 def _bits_ref(seed: Any, counter: Any, shape: tuple[int, ...]) -> Any:
     """Element i is word i % 4 of block i // 4."""
     size = math.prod(shape)
-    blocks = -(-size // 4)
-    key, draw = _words(seed), _words(counter)
-    out = np.empty((blocks, 4), np.uint32)
-    for start in range(0, blocks, _CHUNK):
-        block = np.arange(start, min(start + _CHUNK, blocks), dtype=np.uint64)
-        words = philox4x32((block & _LOW, block >> _HALF, *draw), key)
-        for i, word in enumerate(words):
-            out[start : start + _CHUNK, i] = word
+    out = np.empty((-(-size // 4), 4), np.uint32)
+    for start in range(0, len(out), _CHUNK):
+        some_bits(seed, counter, start, out[start : start + _CHUNK])
     return out.reshape(-1)[:size].reshape(shape)
+
+
+def some_bits(seed: Any, counter: Any, start: int, out: Any) -> None:
+    """Fill ``out`` (blocks, 4) with the words of the blocks from ``start`` on."""
+    block = np.arange(start, start + len(out), dtype=np.uint64)
+    for i, word in enumerate(philox4x32((block & _LOW, block >> _HALF, *_words(counter)), _words(seed))):
+        out[:, i] = word
 
 
 def _words(number: Any) -> tuple[int, int]:

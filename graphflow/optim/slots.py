@@ -20,7 +20,8 @@ def _new(data: Any, name: str) -> Variable:
 
 def new_slot(parameter: Variable, name: str, fill: float) -> Variable:
     """State of the parameter's shape and dtype, filled with one number."""
-    return _new(np.full(parameter.shape, fill, parameter.dtype.np), f"{parameter.name}.{name}")  # type: ignore[arg-type]
+    number = np.asarray(fill, parameter.dtype.np)
+    return _new(np.broadcast_to(number, parameter.shape), f"{parameter.name}.{name}")  # type: ignore[arg-type]
 
 
 def new_counters(optimizer: Any, counts: Mapping[str, int | float]) -> Slots:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import numpy as np
-
 from graphflow.ir.graph import Graph, Node, copy_node, has_effect
 from graphflow.ir.interpreter import needed_nodes
 from graphflow.ops import special
@@ -60,7 +58,7 @@ def functionalize(
         elif name == "initialize":
             for variable in node.graph.variables():
                 if variable.resettable:
-                    attrs = {"value": np.array(variable._initial)}
+                    attrs = {"value": variable.initial_value()}
                     state[variable] = out.add(special.CONSTANT, (), attrs, origin=node.origin)
         elif name == "identity" or name in GIVES_FIRST:
             mapping[node] = mapping[node.inputs[0]]
