@@ -63,6 +63,9 @@ def windows(x: Array, starts: Ints, counts: Ints, taps: Ints, strides: Ints, dil
     return np.lib.stride_tricks.as_strided(part, (*lead, *counts, *taps), (*outer, *steps), writeable=False)
 
 
+_COLUMNS = 2 << 20  # bytes of columns made at a time: they need little memory, and stay in the cache
+
+
 def _conv_ref(x: Array, w: Array, strides: Ints, low: Ints, dilations: Ints, sizes: Ints, outputs_first: bool) -> Array:
     groups, outputs, channels, *taps = w.shape
     kind = x.dtype
@@ -71,14 +74,20 @@ def _conv_ref(x: Array, w: Array, strides: Ints, low: Ints, dilations: Ints, siz
     lead = (groups * outputs, x.shape[0]) if outputs_first else (x.shape[0], groups * outputs)
     if 0 in (*x.shape, *w.shape, *sizes):
         return np.zeros((*lead, *sizes), kind)
-    view = windows(x, tuple(-n for n in low), sizes, tuple(taps), strides, dilations)
     rank = len(sizes)
     places, inner = range(3, 3 + rank), range(3 + rank, 3 + 2 * rank)
-    columns = view.transpose(1, 2, *inner, 0, *places).reshape(groups, channels * math.prod(taps), -1)
-    with np.errstate(all="ignore"):
-        out = np.matmul(w.reshape(groups, outputs, -1), columns)
-    out = out.reshape(groups * outputs, x.shape[0], *sizes)
-    return np.ascontiguousarray(out if outputs_first else out.swapaxes(0, 1)).astype(kind, copy=False)
+    weights = w.reshape(groups, outputs, -1)
+    out = np.empty((*lead, *sizes), kind)
+    target = out if outputs_first else out.swapaxes(0, 1)
+    one = x.itemsize * groups * channels * math.prod(taps) * math.prod(sizes)  # bytes of a sample's columns
+    step = max(1, _COLUMNS // one)
+    for at in range(0, x.shape[0], step):
+        view = windows(x[at : at + step], tuple(-n for n in low), sizes, tuple(taps), strides, dilations)
+        columns = view.transpose(1, 2, *inner, 0, *places).reshape(groups, channels * math.prod(taps), -1)
+        with np.errstate(all="ignore"):
+            part = np.matmul(weights, columns)
+            target[:, at : at + step] = part.reshape(groups * outputs, -1, *sizes)
+    return out
 
 
 def _conv_vjp(
