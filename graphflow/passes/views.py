@@ -137,6 +137,17 @@ def _put_together(m: Match) -> Node | None:
     return m.make("add", whole, 0)  # which makes -0.0 the 0.0 that the sum gives
 
 
+def _scatter_of_permuted(m: Match) -> Node | None:
+    """The places change their order in place of the updates, of which there are more: the gradient of an embedding,
+    say, that was given to a recurrent layer step by step."""
+    axis, axes = m.root.attrs["axis"], m.p.attrs["axes"]
+    own = range(axis, axis + m.i.aval.ndim)
+    if any(a not in own if d in own else a != d for d, a in enumerate(axes)):
+        return None
+    back = tuple(axes.index(d) - axis for d in own)
+    return m.make("scatter_add", m.x, m.make("permute", m.i, axes=back), m.u, axis=axis)
+
+
 VIEWS = Rules(
     ("stop_gradient(x)", "x"),  # gradients were taken when the graph was recorded
     ("identity(x)", "x"),
@@ -158,4 +169,5 @@ VIEWS = Rules(
     ("permute(broadcast_to(x))", _permute_of_broadcast),
     ("slice(broadcast_to(x))", _slice_of_broadcast),
     ("add(x, pad(y))", _put_together),
+    ("scatter_add(x, i, p:permute(u))", _scatter_of_permuted),
 )

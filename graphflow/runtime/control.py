@@ -17,6 +17,9 @@ from graphflow.core.dims import evaluate
 from graphflow.runtime.native import BARRIER, JUMP, Instruction
 from graphflow.schedule.marks import Mark, Region
 
+WAIT = Instruction(0, [], 0, BARRIER)
+"""An instruction for which all threads wait, and nothing else."""
+
 
 class Tour:
     """The calls for the marks, while a plan goes through its kernels. ``skipping``: within a loop of no steps."""
@@ -49,6 +52,7 @@ class Tour:
             moves += [swap.now.index, swap.home.index, 0, swap.after.index, swap.other.index, 0]
         arguments = [cell.ctypes.data, steps, len(moves) // 3, *moves]
         calls.append((mark, Instruction(self._address("begin"), arguments, 1, BARRIER)))
+        calls.append((None, WAIT))  # here, so that what the loop goes back to need not
         self._tops[region] = cell.ctypes.data, len(calls)
         self._ahead[region] = []
         if region.length is not None and steps == 0:
@@ -87,7 +91,7 @@ class Tour:
         for ahead in self._ahead[region]:
             self._land(ahead, calls)
         # Both ways lead here: what comes next must not run ahead of what other threads still do.
-        calls.append((mark, Instruction(0, [], 0, BARRIER)))
+        calls.append((mark, WAIT))
 
     def _jump(self, calls: list[Any], cell: int, sense: int, region: Region, target: int | None = None) -> None:
         """Go to call ``target``, or to a place further on, if the cell is 0 (sense 0) or is not (sense 1)."""

@@ -119,7 +119,8 @@ class Plan:
             if work.nchunks:
                 before = calls[-1][1] if calls else None
                 alone = before is not None and before.nchunks == work.nchunks == 1 and not before.flags & STOP
-                call = Call(owner.addresses[step.unit.key], arguments, work.nchunks, 0 if alone else BARRIER)
+                waited = before is not None and not before.function  # all threads have just met there
+                call = Call(owner.addresses[step.unit.key], arguments, work.nchunks, 0 if alone or waited else BARRIER)
                 calls.append((step.kernel, call))
                 self.parallel |= work.nchunks > 1
             stopped = stopped and not _can_fail(step.kernel)

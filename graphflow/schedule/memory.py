@@ -11,7 +11,17 @@ from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from graphflow.core.dims import product
-from graphflow.schedule.kernels import Access, Buffer, Indirect, Load, LoopKernel, Program, Reduce, computed_from
+from graphflow.schedule.kernels import (
+    Access,
+    Buffer,
+    Indirect,
+    LibraryKernel,
+    Load,
+    LoopKernel,
+    Program,
+    Reduce,
+    computed_from,
+)
 from graphflow.schedule.marks import behind, spans
 
 ALIGNMENT = 64  # a cache line, and the widest vector
@@ -114,7 +124,7 @@ class Arena:
         self.place_of: dict[Buffer, Buffer] = {b: b for b in self.first}  # whose memory a buffer has
         taken: set[Buffer] = set()
         for number, kernel in enumerate(program.kernels):
-            if isinstance(kernel, LoopKernel) and kernel.split is None:
+            if isinstance(kernel, LoopKernel) and kernel.split is None or is_scatter(kernel):
                 dying = {b for b in kernel.reads() if self._dies(b, number)} - taken
                 for old, new in successors(kernel, dying):
                     if self.first.get(new) == number:
@@ -138,12 +148,19 @@ class Arena:
         return {buffer: found[owner] for buffer, owner in self.place_of.items()}, total
 
 
-def successors(kernel: LoopKernel, dying: Set[Buffer]) -> list[tuple[Buffer, Buffer]]:
+def is_scatter(kernel: Any) -> bool:
+    return isinstance(kernel, LibraryKernel) and kernel.name.startswith("scatter")
+
+
+def successors(kernel: LoopKernel | LibraryKernel, dying: Set[Buffer]) -> list[tuple[Buffer, Buffer]]:
     """Pairs of a buffer that the kernel reads for the last time, and one of the same size that may take its place.
 
     That is safe if every element is read where it is written, and not after: in the last walk over the rows, and by
-    the very value that is stored.
+    the very value that is stored. A scatter leaves what it scatters into where it is.
     """
+    if isinstance(kernel, LibraryKernel):
+        old, new = kernel.inputs[0], kernel.output
+        return [(old, new)] if old in dying and old not in kernel.inputs[1:] and new.kind == "temp" else []
     loads: dict[Buffer, list[Any]] = {}
     for number, value in enumerate(kernel.body):
         if isinstance(value, (Load, Indirect)):

@@ -143,7 +143,10 @@ def _kernel(*names: str) -> Callable[[Any], Any]:
 
 @_kernel("scatter_set", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
 def _scatter(name: str, dtypes: Sequence[str], params: Params) -> Function:
-    """A chunk owns some rows of the result and applies the updates that fall into them, in order."""
+    """A chunk owns some rows of the result and applies the updates that fall into them, in order.
+
+    The result may lie where the operand does.
+    """
     at, (load, store, number) = pointer_at(), _element(dtypes[0])
     axis, rank, index_rank = params["axis"], params["rank"], params["index_rank"]
     mode = {"set": _SET, "add": _ADD, "mul": _MUL, "min": _MIN, "max": _MAX}[name.partition("_")[2]]
@@ -166,8 +169,9 @@ def _scatter(name: str, dtypes: Sequence[str], params: Params) -> Function:
                     status[0], status[1] = node, index[k]
         rows = outer * n
         first, last = rows * begin // parts, rows * end // parts
-        for i in range(first * inner, last * inner):
-            store(out, i, load(x, i))
+        if x != out:
+            for i in range(first * inner, last * inner):
+                store(out, i, load(x, i))
         if first == last:
             return
         for o in range(first // n, (last - 1) // n + 1):

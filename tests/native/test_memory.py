@@ -64,6 +64,26 @@ def test_what_follows_a_dying_buffer_takes_its_place() -> None:
     assert made.peak_bytes == 64 * 64 * 4
 
 
+def test_a_scatter_leaves_what_it_scatters_into_in_its_place() -> None:
+    places, updates = np.array([3, 0, 3]), normal(3, 4)
+
+    def gradient(table: gf.Tensor, twice: bool) -> gf.Tensor:
+        start = gf.tanh(table)
+        made = start.index_add(0, gf.tensor(places), gf.tensor(updates)) * 2
+        return made + start if twice else made
+
+    table = normal(5, 4)
+    want = np.tanh(table)
+    np.add.at(want, places, updates)
+    for twice in (False, True):
+        executable = native(lambda t, twice=twice: gradient(t, twice), table)
+        (pair,) = [(k.inputs[0], k.output) for k in executable.program.kernels if k.kind == "Library"]
+        shared = executable.arena.place_of[pair[0]] is executable.arena.place_of[pair[1]]
+        assert shared is not twice
+        (got,) = executable.run([table])
+        np.testing.assert_allclose(got, want * 2 + twice * np.tanh(table), rtol=1e-5)
+
+
 def test_a_buffer_that_is_read_elsewhere_keeps_its_place() -> None:
     def function(x: gf.Tensor, w: gf.Tensor) -> gf.Tensor:
         product = x @ w

@@ -12,6 +12,7 @@ from graphflow.core.dispatch import apply
 from graphflow.core.dtypes import REAL, DType
 from graphflow.ops.define import CAST
 from graphflow.ops.movement import BROADCAST, PAD, PERMUTE, RESHAPE, SLICE
+from graphflow.ops.picking import SCATTER
 from graphflow.passes.views import holds
 from tests.passes.tools import assert_kept, assert_rewrite
 
@@ -119,6 +120,20 @@ KEPT: dict[str, tuple[Callable[..., Any], str]] = {
 def test_what_would_change_values_is_left_alone(name: str) -> None:
     function, operand = KEPT[name]
     assert_kept(function, operand, passes=("views",))
+
+
+def test_updates_of_a_scatter_keep_their_order() -> None:
+    def scatter(x: Any, places: Any, updates: Any) -> Any:
+        return apply(SCATTER["add"], (x, places, updates), {"axis": 0})
+
+    assert_rewrite(
+        lambda x, i, u: scatter(x, i, op(PERMUTE, u, axes=(2, 0, 1, 3))),
+        lambda x, i, u: scatter(x, op(PERMUTE, i, axes=(1, 2, 0)), u),
+        *("int32[12, 3]", "int64[2, 4, n]", "int32[4, n, 2, 3]"),
+        passes=("views",),
+    )
+    inside = ("int32[12, 3]", "int64[2, 4]", "int32[2, 3, 4]")
+    assert_kept(lambda x, i, u: scatter(x, i, op(PERMUTE, u, axes=(0, 2, 1))), *inside, passes=("views",))
 
 
 @pytest.mark.parametrize("wide", REAL, ids=str)
