@@ -131,6 +131,12 @@ def serialize(item: Any) -> dict[str, Any]:
     return {"class_name": name, "config": item.get_config()}
 
 
+def serialize_layer(layer: Any) -> dict[str, Any]:
+    """As ``serialize``, and with the layer's name, by which models refer to it, if its get_config() leaves that out."""
+    data = serialize(layer)
+    return {**data, "config": {"name": layer.name, **data["config"]}}
+
+
 def deserialize(data: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The object of ``serialize``. Raises ValueError for a class that is not known here."""
     with custom_object_scope(custom_objects or {}):

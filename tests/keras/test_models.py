@@ -84,6 +84,30 @@ def test_functional_models_share_layers_and_have_several_inputs_and_outputs() ->
     assert part({"a": X, "b": X}).shape == (6, 6) and part.get_layer("shared") is shared
 
 
+def test_layers_of_ones_own_are_made_again() -> None:
+    """As in Keras's guides: get_config() gives no more than the layer's own arguments, custom_objects the class."""
+
+    class Scaled(layers.Layer):
+        def __init__(self, factor: float = 1.0) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def call(self, inputs: Any) -> Any:
+            return inputs * self.factor
+
+        def get_config(self) -> dict[str, Any]:
+            return {"factor": self.factor}
+
+    x = keras.Input((4,))
+    functional, chain = keras.Model(x, Scaled(3.0)(x)), keras.Sequential([keras.Input((4,)), Scaled(3.0)])
+    for model in (functional, chain):
+        again = type(model).from_config(model.get_config(), custom_objects={"Scaled": Scaled})
+        np.testing.assert_allclose(again.predict(X), X * 3.0, rtol=1e-6)
+        assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+        with pytest.raises(ValueError, match="the class 'Scaled' is not known"):
+            type(model).from_config(model.get_config())
+
+
 def test_functions_on_symbolic_tensors() -> None:
     x = keras.Input((4,))
     y = keras.ops.mean(keras.ops.relu(-x), axis=1, keepdims=True) / 2

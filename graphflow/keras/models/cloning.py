@@ -35,7 +35,7 @@ def network_config(network: Any) -> dict[str, Any]:
     calls = [{"layer": n.layer.name, "args": to_data(n.args), "kwargs": to_data(n.kwargs)} for n in network.nodes]
     return {
         "inputs": [{"shape": list(t.shape), "dtype": t.dtype.name, "name": t.name} for t in network.flat_inputs],
-        "layers": [config.serialize(layer) for layer in network.layers],
+        "layers": [config.serialize_layer(layer) for layer in network.layers],
         "calls": calls,
         "input_structure": to_data(network.inputs),
         "outputs": to_data(network.outputs),

@@ -203,9 +203,11 @@ class Model(Trainer, Layer):
     def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
         """A model from ``get_config()``, with new weights."""
         if cls is Model and "layers" in config:
+            from graphflow.keras.config import custom_object_scope
             from graphflow.keras.models.cloning import network_from
 
-            inputs, outputs = network_from(config)
+            with custom_object_scope(custom_objects or {}):
+                inputs, outputs = network_from(config)
             return Model(inputs, outputs, name=config.get("name"), trainable=config.get("trainable", True))
         return super().from_config(config)
 

@@ -116,7 +116,7 @@ class Sequential(Model):
         return len(self._chain)
 
     def get_config(self) -> dict[str, Any]:
-        layers = [config.serialize(layer) for layer in self._chain]
+        layers = [config.serialize_layer(layer) for layer in self._chain]
         place = self._place
         start = None if place is None else {"shape": list(place.shape), "dtype": place.dtype.name, "name": place.name}
         return {"name": self.name, "trainable": self._trainable, "layers": layers, "input": start}
