@@ -124,7 +124,7 @@ class Arena:
         self.place_of: dict[Buffer, Buffer] = {b: b for b in self.first}  # whose memory a buffer has
         taken: set[Buffer] = set()
         for number, kernel in enumerate(program.kernels):
-            if isinstance(kernel, LoopKernel) and kernel.split is None or is_scatter(kernel):
+            if isinstance(kernel, LibraryKernel) or (isinstance(kernel, LoopKernel) and kernel.split is None):
                 dying = {b for b in kernel.reads() if self._dies(b, number)} - taken
                 for old, new in successors(kernel, dying):
                     if self.first.get(new) == number:
@@ -148,10 +148,6 @@ class Arena:
         return {buffer: found[owner] for buffer, owner in self.place_of.items()}, total
 
 
-def is_scatter(kernel: Any) -> bool:
-    return isinstance(kernel, LibraryKernel) and kernel.name.startswith("scatter")
-
-
 def successors(kernel: LoopKernel | LibraryKernel, dying: Set[Buffer]) -> list[tuple[Buffer, Buffer]]:
     """Pairs of a buffer that the kernel reads for the last time, and one of the same size that may take its place.
 
@@ -160,7 +156,8 @@ def successors(kernel: LoopKernel | LibraryKernel, dying: Set[Buffer]) -> list[t
     """
     if isinstance(kernel, LibraryKernel):
         old, new = kernel.inputs[0], kernel.output
-        return [(old, new)] if old in dying and old not in kernel.inputs[1:] and new.kind == "temp" else []
+        alone = old in dying and old not in kernel.inputs[1:] and new.kind == "temp"
+        return [(old, new)] if alone and kernel.name.startswith("scatter") else []
     loads: dict[Buffer, list[Any]] = {}
     for number, value in enumerate(kernel.body):
         if isinstance(value, (Load, Indirect)):
