@@ -9,6 +9,7 @@ ELSEWHERE = {  # TensorFlow 1, PyTorch, Keras
     "ConfigProto": "gf.config",
     "DataLoader": "gf.data.DataLoader",
     "FloatTensor": "gf.tensor(..., dtype=gf.float32)",
+    "GradientTape": "loss.backward(), or gf.gradients(loss, variables)",
     "LongTensor": "gf.tensor(..., dtype=gf.int64)",
     "Model": "gf.keras.Model",
     "Module": "gf.nn.Module",

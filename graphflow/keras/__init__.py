@@ -26,6 +26,7 @@ from graphflow.keras import (
     ops,
     optimizers,
     preprocessing,
+    random,
     regularizers,
     saving,
     utils,
@@ -38,5 +39,4 @@ from graphflow.keras.models import Model, Sequential
 from graphflow.keras.optimizers import Optimizer
 from graphflow.keras.regularizers import Regularizer
 from graphflow.keras.symbolic import Input, KerasTensor
-from graphflow.ops import random
 from graphflow.variable import Variable

@@ -157,7 +157,7 @@ class GanLike(keras.Model):
         return self.dense(inputs)
 
     def train_step(self, data: Any) -> Any:
-        x, y = data[0], data[1]
+        x, y = data
         loss = gf.mse_loss(self(x, training=True)[:, 0], gf.tensor(y).float() if isinstance(y, np.ndarray) else y * 1.0)
         self.optimizer.apply_gradients(
             [(g, v) for g, v in zip(gf.gradients(loss, self.trainable_variables), self.trainable_variables)]
@@ -171,6 +171,28 @@ def test_a_train_step_of_ones_own() -> None:
     model.compile(optimizer="adam")
     history = model.fit(X, X[:, 1], batch_size=70, epochs=3, verbose=0).history
     assert sorted(history) == ["distance", "last"] and history["distance"][2] < history["distance"][0]
+
+
+def test_what_a_train_step_gets() -> None:
+    """As in Keras: x alone, (x, y) or (x, y, sample_weight)."""
+    seen: list[Any] = []
+
+    class Watching(keras.Model):
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+        def train_step(self, data: Any) -> Any:
+            seen.append(data)
+            return {}
+
+    model = Watching()
+    model.compile(optimizer="adam", run_eagerly=True)
+    for given in ((X,), (X, Y), (X, Y, None), ([X, X],)):
+        model.fit(*given[:2], sample_weight=np.ones(len(X)) if len(given) == 3 else None, batch_size=70, verbose=0)
+    alone, pair, weighed, several = seen
+    assert (
+        alone.shape == X.shape and len(pair) == 2 and len(weighed) == 3 and len(several) == 1 and len(several[0]) == 2
+    )
 
 
 # -- callbacks ---------------------------------------------------------------------------------------------------------

@@ -29,6 +29,15 @@ def unpack(data: Any) -> Batch:
     return x, y, weight
 
 
+def pack(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """A batch as ``train_step`` gets it: x alone, (x, y), or (x, y, sample_weight); a list of inputs alone as (x,)."""
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, (list, tuple)) else x
+
+
 def as_array(value: Any) -> Any:
     """Data as an array, floats as float32."""
     if isinstance(value, Tensor):

@@ -83,13 +83,13 @@ class Compiled:
             if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
                 loss = _CROSSENTROPIES[binary_or_sparse(targets[name], predictions[name])]()
             self.of_output[name] = losses.as_loss(loss)
-        weights = by_output("loss_weights", self.loss_weights, names) if self.loss_weights is not None else {}
-        for name, w in weights.items():
+        for w in flatten(self.loss_weights)[0]:
             if not isinstance(w, (int, float, type(None))):
                 raise TypeError(
-                    f"loss_weights: a number for each output expected, got {w!r} for {name!r}; "
+                    f"loss_weights: a number for each output expected, got {w!r}; "
                     "metrics go by keyword: compile(optimizer, loss, metrics=[...])"
                 )
+        weights = by_output("loss_weights", self.loss_weights, names) if self.loss_weights is not None else {}
         self.weights = {name: float(w) for name, w in weights.items() if w is not None}
         if len(names) > 1:
             self.trackers = {name: Mean(f"{name}_loss") for name in names if self.of_output[name] is not None}

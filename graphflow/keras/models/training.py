@@ -16,7 +16,7 @@ from graphflow.keras import optimizers
 from graphflow.keras.callbacks.base import CallbackList, History
 from graphflow.keras.layers.base import Layer
 from graphflow.keras.metrics.base import Mean, Metric
-from graphflow.keras.models.batches import Arrays, Stream, batches, unpack, weights_of_classes
+from graphflow.keras.models.batches import Arrays, Stream, batches, pack, unpack, weights_of_classes
 from graphflow.keras.models.check import check_data, check_loss
 from graphflow.keras.models.compiled import Compiled, batch_size
 from graphflow.keras.models.logs import (
@@ -95,7 +95,7 @@ class Trainer:
 
     # -- one step ------------------------------------------------------------------------------------------------------
     def train_step(self, data: Any) -> Any:
-        """One step on a batch (x, y, sample_weight): forward, backward, update, metrics. Override it for another."""
+        """One step on a batch, (x, y) or as ``fit`` was given: forward, backward, update, metrics. Override it."""
         self._train(*unpack(data))
         return self.get_metrics_result()
 
@@ -211,7 +211,7 @@ class Trainer:
         def step(*arrays: Any) -> Any:
             supply = iter(arrays)
             batch = unflatten(tree, [next(supply) if there else None for there in present])
-            return plain(*batch) if is_plain and plain is not None else own(batch)
+            return plain(*batch) if is_plain and plain is not None else own(pack(*batch))
 
         step.__name__ = step.__qualname__ = f"{self.name}.{kind}_step"
         return step

@@ -9,6 +9,7 @@ from graphflow.keras.config import (
 )
 from graphflow.keras.config import deserialize as deserialize_keras_object
 from graphflow.keras.config import serialize as serialize_keras_object
+from graphflow.keras.models.batches import pack as pack_x_y_sample_weight
 from graphflow.keras.models.batches import unpack as unpack_x_y_sample_weight
 from graphflow.keras.utils.arrays import PyDataset, normalize, pad_sequences, set_random_seed, to_categorical
 from graphflow.keras.utils.picture import model_to_dot, plot_model
