@@ -19,13 +19,9 @@ from graphflow.ops import random
 from graphflow.ops.composite import dropout as drop
 from graphflow.ops.creation import beside
 from graphflow.ops.define import cast
-from graphflow.ops.inverse_erf import erfinv
-from graphflow.ops.mathematical import erf
 from graphflow.ops.movement import broadcast_to, expand_dims
 from graphflow.ops.picking import take
 from graphflow.tensor import Tensor, as_tensor
-
-_ROOT_HALF = 0.5**0.5
 
 
 class SeedGenerator(random.Generator):
@@ -60,9 +56,7 @@ def normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None
 
 def truncated_normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> Tensor:
     """Numbers from the normal distribution, none further than two standard deviations from the mean."""
-    edge = float(erf(as_tensor(2.0 * _ROOT_HALF)))
-    u = _stream(seed).uniform(shape, -edge, edge, dtype=dtype)
-    return erfinv(u) * (stddev / _ROOT_HALF) + mean
+    return _stream(seed).truncated_normal(shape, mean, stddev, dtype=dtype)
 
 
 def uniform(shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None) -> Tensor:

@@ -23,6 +23,7 @@ from graphflow.ops.creation import arange, beside
 from graphflow.ops.define import cast, primitive
 from graphflow.ops.elementwise import maximum
 from graphflow.ops.fused import fused
+from graphflow.ops.inverse_erf import erfinv
 from graphflow.ops.mathematical import cos, log
 from graphflow.ops.movement import as_shape, part, reshape
 from graphflow.ops.reduce import argmax
@@ -202,6 +203,12 @@ class Generator:
         if isinstance(mean, Operators) or isinstance(std, Operators) or (mean, std) != (0.0, 1.0):
             z = z * std + mean
         return cast(z, target)
+
+    def truncated_normal(self, shape: Any = (), mean: Any = 0.0, std: Any = 1.0, *, dtype: Any = None) -> Tensor:
+        """Numbers from the normal distribution, none farther from the mean than two standard deviations."""
+        within = math.erf(math.sqrt(2.0))  # the share of numbers within two standard deviations
+        # By the inverse of the distribution function: one draw for each number, none thrown away.
+        return erfinv(self.uniform(shape, -within, within, dtype=dtype)) * (math.sqrt(2.0) * std) + mean
 
     def randint(
         self, low: int, high: int | None = None, size: Any = (), *, shape: Any = None, dtype: Any = None

@@ -5,14 +5,13 @@ Each is one line of what it is here. ``docs/names/tensorflow1.md`` lists the nam
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce as fold
 from typing import Any
 
 from graphflow.core.dtypes import as_dtype
 from graphflow.core.errors import ShapeError, at_line, user_origin
-from graphflow.ops import creation, elementwise, mathematical, random, reduce
+from graphflow.ops import creation, elementwise, random, reduce
 from graphflow.ops.define import cast as cast_to
 from graphflow.ops.define import public
 from graphflow.tensor import Tensor, as_tensor
@@ -158,20 +157,7 @@ def truncated_normal(
     >>> abs(gf.truncated_normal((1000,), stddev=0.1)).max().item() <= 0.2
     True
     """
-    # By the inverse of the distribution function: one draw for each number, none thrown away.
-    within = math.erf(math.sqrt(2.0))  # the share of numbers within two standard deviations
-    return _inverse_erf(random.uniform(shape, -within, within, dtype=dtype)) * (math.sqrt(2.0) * stddev) + mean
-
-
-def _inverse_erf(y: Any) -> Tensor:
-    """Winitzki's approximation (2008), made exact by Newton's method. Not for the very ends of (-1, 1)."""
-    c = 0.147
-    logs = mathematical.log(1.0 - y * y)
-    half = 2.0 / (math.pi * c) + logs / 2.0
-    x = elementwise.sign(y) * elementwise.sqrt(elementwise.sqrt(half * half - logs / c) - half)
-    for _ in range(2):
-        x = x - (mathematical.erf(x) - y) * (math.sqrt(math.pi) / 2.0) * mathematical.exp(x * x)
-    return x  # type: ignore[no-any-return]
+    return random.default_generator.truncated_normal(shape, mean, stddev, dtype=dtype)
 
 
 @public
@@ -184,3 +170,12 @@ def random_shuffle(value: Any, name: str | None = None) -> Tensor:
 def set_random_seed(seed: int) -> None:
     """``gf.random.seed`` under TensorFlow 1's name."""
     random.seed(seed)
+
+
+# -- variables -------------------------------------------------------------------------------------------------------
+def _eval(self: Variable, session: Any = None) -> Any:
+    """The variable's value as an array, with or without a Session: all see the same."""
+    return self.numpy()
+
+
+Variable.eval = _eval  # type: ignore[attr-defined]

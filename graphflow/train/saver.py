@@ -43,6 +43,7 @@ class Saver:
     def save(self, session: Any, path: Any, global_step: Any = None) -> str:
         """Write the variables' values to ``path-step.safetensors``; gives the file's name."""
         name = os.fspath(path).removesuffix(_SUFFIX)
+        global_step = global_step.numpy() if isinstance(global_step, Variable) else global_step  # also in a graph
         step = "" if global_step is None else f"-{int(global_step)}"
         file = f"{name}{step}{_SUFFIX}"
         save_file({key: v.snapshot() for key, v in self._variables(session).items()}, file)

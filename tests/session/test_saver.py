@@ -53,6 +53,16 @@ def test_old_files_go_and_names_are_unique(tmp_path: Path) -> None:
     assert {k: v.item() for k, v in gf.load(paths[1]).items()} == {"v": 1.0, "v_1": 2.0}
 
 
+def test_the_step_may_be_a_variable(tmp_path: Path) -> None:
+    with gf.Graph().as_default() as graph:  # as TensorFlow 1's programs are: all of it inside
+        step = gf.Variable(0, trainable=False, name="global_step")
+        count = gf.assign_add(step, 1)
+        with gf.Session(graph) as session:
+            assert session.run(count) == 1 and step.eval() == 1
+            path = gf.train.Saver().save(session, tmp_path / "model", global_step=step)
+    assert path.endswith("model-1.safetensors")
+
+
 def test_nothing_changes_unless_all_fits(tmp_path: Path) -> None:
     v, w = gf.Variable([1.0, 2.0]), gf.Variable([3.0])
     session = gf.Session(gf.Graph())
