@@ -30,11 +30,11 @@ class Preparation:
 
     def fit(self, rows: Any) -> Any:
         """Learn from rows; gives itself."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define fit()")
 
     def transform(self, rows: Any) -> Array:
         """The rows, changed."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define transform()")
 
     def fit_transform(self, rows: Any) -> Array:
         """``fit`` and ``transform``."""

@@ -107,7 +107,7 @@ class _FromCounts(Metric):
         return ratio(total(scores * real(weights)), total(weights))
 
     def score(self, right: Any, wrong: Any, missed: Any) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define score()")
 
 
 class Precision(_FromCounts):

@@ -35,7 +35,7 @@ class _MeanOf(Metric):
         self.add_sum("elements", dtype="int64")
 
     def each(self, predictions: Any, targets: Any) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define each()")
 
     def count(self, predictions: Any, targets: Any) -> Sums:
         values = self.each(*_numbers(type(self).__name__, predictions, targets))

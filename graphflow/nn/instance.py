@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from graphflow.core.dims import shape_str
-from graphflow.core.dtypes import as_dtype, default_float
 from graphflow.core.errors import ShapeError, at_line, user_origin
 from graphflow.nn import functional as F
-from graphflow.nn import init
-from graphflow.nn.linear import new_parameter
 from graphflow.nn.module import Module
+from graphflow.nn.normalization import ChannelNorm
 from graphflow.ops.movement import expand_dims, reshape
 from graphflow.tensor import Tensor, as_tensor
 
 
-class _InstanceNorm(Module):
+class _InstanceNorm(ChannelNorm):
     """Each channel of each sample with mean 0 and variance 1 over its places (Ulyanov et al. 2016).
 
     Unlike batch normalisation it has no weight and bias, and no running statistics, unless they are asked for.
@@ -29,7 +25,7 @@ class _InstanceNorm(Module):
         self,
         num_features: int,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
         device: Any = None,
@@ -37,35 +33,7 @@ class _InstanceNorm(Module):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__()
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
-        self.affine = affine
-        self.track_running_stats = track_running_stats
-        for name, learned in (("weight", affine), ("bias", affine and bias)):
-            self.register_parameter(name, new_parameter((num_features,), dtype, device) if learned else None)
-        kept = track_running_stats
-        kind = (default_float if dtype is None else as_dtype(dtype)).np
-        self.register_buffer("running_mean", np.zeros(num_features, kind) if kept else None)
-        self.register_buffer("running_var", np.ones(num_features, kind) if kept else None)
-        self.register_buffer("num_batches_tracked", np.array(0) if kept else None)
-        self.reset_parameters()
-
-    def reset_running_stats(self) -> None:
-        """Forget the batches seen."""
-        if self.track_running_stats:
-            init.zeros_(self.running_mean)
-            init.ones_(self.running_var)
-            init.zeros_(self.num_batches_tracked)
-
-    def reset_parameters(self) -> None:
-        """Ones and zeros, and no batches seen."""
-        self.reset_running_stats()
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
     def forward(self, input: Any) -> Tensor:
         x = as_tensor(input)
@@ -80,11 +48,7 @@ class _InstanceNorm(Module):
             raise ShapeError(at_line(message, user_origin()))
         own = self.training or not self.track_running_stats
         state = self.running_mean, self.running_var, self.weight, self.bias
-        return F.instance_norm(x, *state, own, self.momentum, self.eps)
-
-    def extra_repr(self) -> str:
-        settings = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}"
-        return f"{self.num_features}, {settings}, track_running_stats={self.track_running_stats}"
+        return F.instance_norm(x, *state, own, self.momentum or 0.0, self.eps)  # None: statistics stay, as in PyTorch
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -133,14 +133,8 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, {settings}"
 
 
-class _BatchNorm(Module):
-    """Each channel (axis 1) with mean 0 and variance 1: over the batch in training, by running statistics otherwise.
-
-    The running statistics move by ``momentum`` at each training step, in every mode; with ``momentum=None`` they are
-    the averages of all batches so far. Without ``track_running_stats`` the batch's statistics are always used.
-    """
-
-    ranks: tuple[int, ...] = ()
+class ChannelNorm(Module):
+    """What batch and instance normalisation share: settings, weight and bias, running statistics (each on request)."""
 
     def __init__(
         self,
@@ -181,6 +175,20 @@ class _BatchNorm(Module):
         self.reset_running_stats()
         _restart(self.weight, self.bias)
 
+    def extra_repr(self) -> str:
+        settings = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}"
+        return f"{self.num_features}, {settings}, track_running_stats={self.track_running_stats}"
+
+
+class _BatchNorm(ChannelNorm):
+    """Each channel (axis 1) with mean 0 and variance 1: over the batch in training, by running statistics otherwise.
+
+    The running statistics move by ``momentum`` at each training step, in every mode; with ``momentum=None`` they are
+    the averages of all batches so far. Without ``track_running_stats`` the batch's statistics are always used.
+    """
+
+    ranks: tuple[int, ...] = ()
+
     def forward(self, input: Any) -> Tensor:
         x = as_tensor(input)
         if x.ndim not in self.ranks:
@@ -197,10 +205,6 @@ class _BatchNorm(Module):
         own = training or not self.track_running_stats
         state = self.running_mean, self.running_var, self.weight, self.bias
         return batch_norm_after(seen, x, *state, own, momentum, self.eps)
-
-    def extra_repr(self) -> str:
-        settings = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}"
-        return f"{self.num_features}, {settings}, track_running_stats={self.track_running_stats}"
 
 
 class BatchNorm1d(_BatchNorm):

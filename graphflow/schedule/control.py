@@ -186,4 +186,4 @@ class ControlFlow(Placement):
 
     def finished(self) -> list[Any]:
         """All kernels in their final form, those of control ops in their places."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define finished()")

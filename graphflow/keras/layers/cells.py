@@ -93,7 +93,7 @@ class Cell(Layer):
 
     def step(self, projected: Any, states: States, dropped: Any = None) -> tuple[Any, list[Any]]:
         """One step, from ``project(inputs)``; ``dropped`` masks the state."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define step()")
 
     def _part(self, x: Tensor, gate: int, count: int = 1) -> Tensor:
         return part(x, x.ndim - 1, gate * self.units, count * self.units)

@@ -48,7 +48,7 @@ class _Pool(Layer):
         return as_given(self._pool(x, widths), self.data_format)
 
     def _pool(self, x: Tensor, widths: list[tuple[int, int]]) -> Tensor:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define _pool()")
 
 
 class _MaxPool(_Pool):
