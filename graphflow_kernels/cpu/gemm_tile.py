@@ -26,7 +26,7 @@ INDEPENDENT_SUMS = 8
 """As many additions as a CPU starts before the first of them ends."""
 PACE_BITS = 32
 """Of the fraction, where a tile walks along a table."""
-PREFETCH_ROWS = 16
+PREFETCH_ROWS = 40
 """How far ahead rows of B are fetched: of rows read in place, the CPU does not foresee short pieces of long ones."""
 
 
