@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from graphflow.codegen import llvm
 from graphflow.codegen.cache import Found, compiler_versions, digest, disk_cache
 from graphflow.codegen.host import Host, host
+from graphflow.codegen.image import Image, link
 from graphflow.core.collector import collector_paused
 from graphflow.core.errors import CompileError
 
@@ -102,7 +103,18 @@ def _in_a_hurry() -> Iterator[None]:
         sys.setswitchinterval(interval)
 
 
-def load_units(keys: Sequence[str]) -> dict[str, int] | None:
+def link_units(keys: Collection[str]) -> Image | None:
+    """The units, which are in the disk cache, as an image whose symbols are their keys; None if there can be none."""
+    found = _find(keys, host(), ())
+    if not {key for _, held in found for key in held} >= set(keys):
+        return None
+    linked = link([each.code for each, _ in found], [_PREFIX + key for key in keys])
+    if linked is None:
+        return None
+    return linked._replace(symbols={name.removeprefix(_PREFIX): at for name, at in linked.symbols.items()})
+
+
+def load_units(keys: Collection[str]) -> dict[str, int] | None:
     """The addresses of units that are loaded or in the disk cache; None if one is not: nothing is compiled."""
     machine = host()
     table = _addresses.setdefault(machine, {})
@@ -112,25 +124,28 @@ def load_units(keys: Sequence[str]) -> dict[str, int] | None:
 
 
 def entry_name(key: str, machine: Host) -> str:
-    """The name in the disk cache of a unit, or of something else made for a machine by these compilers."""
+    """The name of a unit in the disk cache."""
     return digest(key, *machine, compiler_versions())
 
 
-def _load_from_disk(keys: Sequence[str], machine: Host, table: dict[str, int]) -> None:
-    """Enter into `table` those of the units that the disk cache has, and the shared functions that they call."""
+def _find(keys: Iterable[str], machine: Host, known: Container[str]) -> list[tuple[Found, list[str]]]:
+    """Objects in the disk cache that hold the units, then those of shared functions that are called; with the units."""
     cache = disk_cache()
-    if cache is None or not keys:
-        return
     found: list[tuple[Found, list[str]]] = []
     asked: set[str] = set()
-    while keys:
+    while cache is not None and keys:
         asked.update(keys)
         entries = {entry_name(key, machine): key for key in keys}
         objects = cache.find(entries)
         found += [(each, [entries[name] for name in each.kernels]) for each in objects]
         imports = {symbol.removeprefix(_PREFIX) for each in objects for symbol in each.imports}
-        keys = [key for key in imports if key not in asked and key not in table]
-    for each, held in reversed(found):  # what is called before what calls it
+        keys = [key for key in imports if key not in asked and key not in known]
+    return found
+
+
+def _load_from_disk(keys: Sequence[str], machine: Host, table: dict[str, int]) -> None:
+    """Enter into `table` those of the units that the disk cache has, and the shared functions that they call."""
+    for each, held in reversed(_find(keys, machine, table)):  # what is called before what calls it
         try:
             _load(each.code, held, each.imports, table)
         except (RuntimeError, KeyError):

@@ -26,6 +26,6 @@ class Count(int):
 def count_of(shape: Shape) -> Any:
     """The number of elements of a shape."""
     number = product(shape)
-    count = number if isinstance(number, Dim) else Count(number)
+    count = number.copy() if isinstance(number, Dim) else Count(number)  # the size itself may be part of the shape
     count._shape = shape
     return count

@@ -8,8 +8,7 @@ SymbolicDimError with the user's line; ``gf.compile`` catches that and specialis
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any, Union
 
 from graphflow.core.errors import ShapeError, SymbolicDimError, asked_by_user, at_line, user_origin
@@ -67,6 +66,8 @@ class Dim:
         return (-self) + other
 
     def __mul__(self, other: Any) -> Any:
+        if type(other) is int:
+            return self if other == 1 else self._times(other)
         terms = _terms(other)
         if terms is None:
             return NotImplemented
@@ -78,6 +79,19 @@ class Dim:
         return _make(out)
 
     __rmul__ = __mul__
+
+    def copy(self) -> Dim:
+        """The same size as an object of its own."""
+        return self._times(1)  # type: ignore[no-any-return]
+
+    def _times(self, number: int) -> Any:
+        """The most frequent product: its terms keep their order."""
+        if number == 0:
+            return 0
+        out = Dim.__new__(Dim)
+        out.terms = tuple([(mono, coef * number) for mono, coef in self.terms])
+        out._hash = hash(out.terms)
+        return out
 
     def __floordiv__(self, other: Any) -> Any:
         return _divide(self, other)
@@ -197,7 +211,9 @@ def _terms(value: Any) -> Terms | None:
 
 
 def _make(terms: dict[Monomial, int]) -> Size:
-    kept = tuple(sorted(((m, c) for m, c in terms.items() if c), key=lambda t: (len(t[0]) == 0, str(t[0]))))
+    kept = tuple([(m, c) for m, c in terms.items() if c])
+    if len(kept) > 1:
+        kept = tuple(sorted(kept, key=lambda t: (len(t[0]) == 0, str(t[0]))))
     if not kept:
         return 0
     if len(kept) == 1 and kept[0][0] == ():
@@ -272,19 +288,27 @@ class _Assumptions(threading.local):
 _assumptions = _Assumptions()
 
 
-@contextmanager
-def collecting_assumptions(sink: list[tuple[Size, Size]], *, loud: bool | None = None) -> Iterator[None]:
+class collecting_assumptions:
     """While recording: equalities between symbolic sizes are assumed, noted in ``sink`` and checked when data comes.
 
     With ``loud`` (under tracing), a comparison in the user's code that only data can decide raises SymbolicDimError.
     """
-    saved = _assumptions.sink, _assumptions.loud
-    _assumptions.sink = sink
-    _assumptions.loud = _assumptions.loud if loud is None else loud
-    try:
-        yield
-    finally:
-        _assumptions.sink, _assumptions.loud = saved
+
+    __slots__ = ("_loud", "_saved", "_sink")  # a class, not a generator: every node that is added comes through here
+
+    def __init__(self, sink: list[tuple[Size, Size]], *, loud: bool | None = None) -> None:
+        self._sink = sink
+        self._loud = loud
+
+    def __enter__(self) -> None:
+        state = _assumptions
+        self._saved = state.sink, state.loud
+        state.sink = self._sink
+        if self._loud is not None:
+            state.loud = self._loud
+
+    def __exit__(self, *exc: object) -> None:
+        _assumptions.sink, _assumptions.loud = self._saved
 
 
 def same_size(a: Size, b: Size) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # Layers and optimizers build on public ops: a line in there is not "the user's line".
+_own_files: set[str] = set()  # those that have come up: each recorded op goes through a dozen of their frames
 
 
 class Origin(NamedTuple):
@@ -30,8 +31,10 @@ def user_origin() -> Origin | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(_PACKAGE):
-            return Origin(code.co_filename, frame.f_lineno, code.co_name)
+        if code.co_filename not in _own_files:
+            if not code.co_filename.startswith(_PACKAGE):
+                return Origin(code.co_filename, frame.f_lineno, code.co_name)
+            _own_files.add(code.co_filename)
         frame = frame.f_back
     return None
 

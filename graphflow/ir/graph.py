@@ -124,7 +124,7 @@ class Graph:
                 )
         if aval is ...:
             with collecting_assumptions(self.assumptions):
-                aval = op.infer(*(i.aval for i in inputs), **attrs)
+                aval = op.infer(*[i.aval for i in inputs], **attrs)
         with self._lock:
             unique = self._unique(name or op.name)
             node = Node(self, op, tuple(inputs), attrs, aval, unique, origin, (*self._control, *control), stop)
@@ -134,10 +134,15 @@ class Graph:
 
     def _unique(self, name: str) -> str:
         """The name itself, or with the next free number behind it; taken from now on."""
-        unique = self.next_name(name)
-        if unique != name:
-            self._names[name] = int(unique.rpartition("_")[2])  # where the next search starts
-        self._names[unique] = 0
+        names = self._names
+        count = names.get(name)
+        unique = name
+        if count is not None:
+            while unique in names:
+                count += 1
+                unique = f"{name}_{count}"
+            names[name] = count  # where the next search starts
+        names[unique] = 0
         return unique
 
     def next_name(self, name: str) -> str:

@@ -7,15 +7,15 @@ Names, and the lines where nodes were recorded, do not count.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from graphflow.codegen.cache import digest
-from graphflow.codegen.host import host
-from graphflow.codegen.jit import entry_name
+from graphflow.codegen.cache import compiler_versions, digest
+from graphflow.codegen.host import machine
 from graphflow.core import config
 from graphflow.core.dims import Dim
 from graphflow.core.dtypes import DType
@@ -47,7 +47,8 @@ class Content:
 
     def name(self) -> str:
         """What the disk cache calls the program."""
-        return entry_name(digest("program", repr(self._values)), host())
+        cap = os.environ.get("GRAPHFLOW_CPU", "")
+        return digest("program", repr(self._values), machine(), cap, compiler_versions())
 
     def _graph(self, graph: Graph) -> Any:
         number = {n: i for i, n in enumerate(graph.nodes)}

@@ -7,7 +7,7 @@ and the first buffer's first word (the status) is not 0, the program ends there,
 bit 2 is set, the arguments are ``address, sense, distance``: the program goes on that many instructions further on (or
 back) if the word at the address is 0 and so is the sense, or if neither is.
 
-The gang's control block is an array of i64 words, shared with `graphflow.runtime.gang`. Launching a program writes
+The gang's control block is `graphflow.runtime.block`. Launching a program writes
 what is to be done and then bumps the word of each worker's slot. A worker looks at that word for some tens of
 microseconds and then sleeps in the system's futex (Linux) or in short naps (elsewhere).
 """
@@ -23,17 +23,25 @@ from llvmlite import ir
 from graphflow.codegen.cache import digest
 from graphflow.codegen.host import process_host
 from graphflow.codegen.jit import Unit
+from graphflow.runtime.block import (
+    BARRIER,
+    BUSY,
+    CALL,
+    CPUS,
+    DONE,
+    PROGRAM,
+    READY,
+    SCRATCH,
+    SLEEPING,
+    SLOT,
+    SLOTS,
+    SPIN_LIMIT,
+    SPINS,
+    THREADS,
+    WORD,
+    WORKERS,
+)
 
-# Words of the control block. What different threads write lies on different cache lines.
-BUSY = 0  # 1 while a program is under way
-BARRIER = 16  # how often threads have reached a barrier of this program
-DONE = 32  # how many workers have finished this program
-PROGRAM, THREADS, SPINS = 48, 49, 50  # what to do and how to wait; written before the workers are called
-WORKERS, CPUS, SPIN_LIMIT = 64, 65, 66  # what there is; written by Python
-SLOTS, SLOT = 80, 16  # the first slot, and words from one to the next
-CALL, SLEEPING, SCRATCH, READY = 0, 1, 2, 3  # words of a slot
-
-WORD = 8
 YIELDS = 200
 """How often an idle worker offers its CPU to others before it sleeps: 50-100 us, more than Python takes from one step
 to the next."""

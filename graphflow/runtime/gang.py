@@ -14,11 +14,13 @@ import ctypes
 import os
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from graphflow.codegen.host import default_num_threads, num_cpus
+from graphflow.runtime import block
 
 MINIMUM_SCRATCH = 64 * 1024
 MAXIMUM_THREADS = 256
@@ -87,16 +89,21 @@ class _Driver:
     Those called ``brief`` keep Python's lock, which is faster to call, the others release it.
     """
 
-    def __getattr__(self, name: str) -> Any:
-        from graphflow.codegen.jit import compile_units
-        from graphflow.runtime import driver
+    def __init__(self) -> None:
+        self.addresses: dict[str, int] = {}
 
+    def __getattr__(self, name: str) -> Any:
         kind, brief = name.removeprefix("brief_"), name.startswith("brief_")
-        unit = getattr(driver, kind.upper())
+        if kind not in self.addresses:
+            from graphflow.codegen.jit import compile_units
+            from graphflow.runtime import driver
+
+            unit = getattr(driver, kind.upper())
+            self.addresses[kind] = compile_units([unit])[unit.key]
         word = ctypes.c_size_t
         signature = (word, word, word, word, word) if kind == "launch" else (None, word, word)
         make = ctypes.PYFUNCTYPE if brief else ctypes.CFUNCTYPE
-        function = self.__dict__[name] = make(*signature)(compile_units([unit])[unit.key])
+        function = self.__dict__[name] = make(*signature)(self.addresses[kind])
         return function
 
 
@@ -104,13 +111,10 @@ class _Gang:
     """Worker threads, and the control block through which the driver calls them."""
 
     def __init__(self) -> None:
-        from graphflow.runtime import driver
-
-        self._layout = driver
-        self._block = aligned_empty(driver.WORD * (driver.SLOTS + driver.SLOT * MAXIMUM_THREADS), 128).view(np.int64)
+        self._block = aligned_empty(block.WORD * (block.SLOTS + block.SLOT * MAXIMUM_THREADS), 128).view(np.int64)
         self._block[:] = 0
-        self._block[driver.CPUS] = num_cpus()
-        self._block[driver.SPIN_LIMIT] = _SPINS
+        self._block[block.CPUS] = num_cpus()
+        self._block[block.SPIN_LIMIT] = _SPINS
         self.address: int = self._block.ctypes.data
         self.workers = 0
         self.scratch_bytes = 0
@@ -131,15 +135,15 @@ class _Gang:
                 self._most = self.workers
                 return
             self.workers += 1
-            self._block[self._layout.WORKERS] = self.workers
+            self._block[block.WORKERS] = self.workers
 
     def _slot(self, thread: int) -> int:
-        return self._layout.SLOTS + self._layout.SLOT * thread
+        return block.SLOTS + block.SLOT * thread
 
     def _give_scratch(self, thread: int) -> None:
         """A worker's scratch memory. What it had before stays: a program under way may be using it."""
         self._scratch.append(aligned_empty(self.scratch_bytes))
-        self._block[self._slot(thread) + self._layout.SCRATCH] = self._scratch[-1].ctypes.data
+        self._block[self._slot(thread) + block.SCRATCH] = self._scratch[-1].ctypes.data
 
     def _start(self, thread: int) -> bool:
         """Start a worker; whether there is one now."""
@@ -152,7 +156,7 @@ class _Gang:
         self._threads.append(worker)
         # A caller that keeps Python's lock waits for ever for a worker that still needs it to get into native code.
         deadline = time.monotonic() + _START_SECONDS
-        while not self._block[self._slot(thread) + self._layout.READY]:
+        while not self._block[self._slot(thread) + block.READY]:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0)
@@ -216,11 +220,22 @@ def _grown(workers: int, scratch_bytes: int) -> _Gang:
         return _gang
 
 
+def functions(nthreads: int) -> tuple[str, ...]:
+    """The driver's functions that programs with so many threads need."""
+    return ("single",) if nthreads == 1 else ("single", "launch", "worker")
+
+
 def units(nthreads: int) -> list[Any]:
-    """The driver's units that programs with so many threads need, to be compiled together with their kernels."""
+    """These functions' units, to be compiled together with a program's kernels."""
     from graphflow.runtime import driver
 
-    return [driver.SINGLE] if nthreads == 1 else [driver.SINGLE, driver.LAUNCH, driver.WORKER]
+    return [getattr(driver, name.upper()) for name in functions(nthreads)]
+
+
+def adopt(addresses: Mapping[str, int]) -> None:
+    """Use functions of the driver that are in memory already, unless there are others."""
+    for name, address in addresses.items():
+        _driver.addresses.setdefault(name, address)
 
 
 def _stop_at_exit() -> None:

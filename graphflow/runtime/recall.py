@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphflow.codegen.cache import disk_cache
-from graphflow.codegen.jit import load_units
+from graphflow.codegen.image import Image, load
+from graphflow.codegen.jit import link_units, load_units
 from graphflow.core.dtypes import as_dtype
 from graphflow.ir.graph import Graph, Node
 from graphflow.runtime import gang
@@ -70,8 +71,7 @@ def recalled(
 
     for found in cache.find([name]):
         record = Record(*marshal.loads(found.code))
-        units = [unit.key for unit in gang.units(num_threads or gang.get_num_threads())]
-        addresses = load_units([*units, *filter(None, dict.fromkeys(call[0] for call in record.calls))])
+        addresses = _addresses(record, gang.functions(num_threads or gang.get_num_threads()))
         if addresses is not None:
             made = Recalled(record, addresses, content, whole)
             made.num_threads, made.compile_seconds = num_threads, time.perf_counter() - started
@@ -166,6 +166,8 @@ class Record(NamedTuple):
     can_fail: bool
     cells: int
     calls: list[tuple[str, list[int], int, int]]  # kernel ("" where there is none), arguments, chunks, flags
+    drivers: dict[str, str]  # the driver's functions, which are units like the kernels
+    image: tuple[Any, ...] | None  # all these units; None where LLVM's linker must do it
 
 
 def written(native: Native, plan: Plan, content: Content) -> Record | None:
@@ -183,6 +185,9 @@ def written(native: Native, plan: Plan, content: Content) -> Record | None:
         if _has_cell(keys[function], flags):
             arguments[0] = cells[arguments[0]]
         calls.append((keys[function], arguments, chunks, flags))
+    nthreads = native.num_threads or gang.get_num_threads()
+    drivers = {name: unit.key for name, unit in zip(gang.functions(nthreads), gang.units(nthreads))}
+    image = link_units({*filter(None, (call[0] for call in calls)), *drivers.values()})
     return Record(
         native._sources,
         plan.sizes,
@@ -200,12 +205,29 @@ def written(native: Native, plan: Plan, content: Content) -> Record | None:
         native.can_fail,
         len(plan.cells),
         calls,
+        drivers,
+        None if image is None else tuple(image),
     )
 
 
 def _has_cell(key: str, flags: int) -> bool:
     """Whether a call's first argument is the address of a loop's cell; in a record, the cell's number."""
     return bool(flags & JUMP) or key in _CONTROL
+
+
+def _addresses(record: Record, functions: Sequence[str]) -> dict[str, int] | None:
+    """The addresses of a record's kernels, with these functions of the driver at hand; None if something is missing."""
+    if not record.drivers.keys() >= set(functions):
+        return None
+    try:
+        addresses = None if record.image is None else load(Image(*record.image))
+    except (OSError, AttributeError):
+        addresses = None
+    if addresses is None:
+        addresses = load_units({*filter(None, (call[0] for call in record.calls)), *record.drivers.values()})
+    if addresses is not None:
+        gang.adopt({name: addresses[key] for name, key in record.drivers.items()})
+    return addresses
 
 
 def _plan(record: Record, addresses: Mapping[str, int]) -> Plan:
