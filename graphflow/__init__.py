@@ -40,6 +40,7 @@ from graphflow.core.elsewhere import hint as _hint
 from graphflow.ops import random
 from graphflow.ops.define import FUNCTIONS as _FUNCTIONS
 from graphflow.ops.namespace import e, inf, nan, newaxis, pi
+from graphflow.ops.random import Generator
 from graphflow.tensor import Tensor
 from graphflow.variable import Parameter, Variable
 

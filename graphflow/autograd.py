@@ -308,13 +308,24 @@ def value_and_grad(
     return run
 
 
-def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def grad(f: Any = None, argnums: Any = 0, has_aux: Any = False, **settings: Any) -> Any:
     """A function giving the gradient of ``f`` (which returns a scalar) in its arguments ``argnums``.
+
+    Given tensors in place of a function it is PyTorch's ``torch.autograd.grad(outputs, inputs, grad_outputs=None)``,
+    with its keywords: the gradients as a tuple.
 
     >>> import graphflow as gf
     >>> gf.grad(gf.grad(lambda x: x * x * x))(gf.tensor(2.0)).item()
     12.0
+    >>> x = gf.tensor(3.0, requires_grad=True)
+    >>> gf.autograd.grad(x * x, x, create_graph=True)[0].item()
+    6.0
     """
+    if not callable(f):
+        weights = None if has_aux is False else has_aux
+        return _grad_of_tensors(**{"outputs": f, "inputs": argnums, "grad_outputs": weights, **settings})
+    if settings:
+        raise TypeError(f"grad of a function takes argnums and has_aux, not {next(iter(settings))!r}")
     both = value_and_grad(f, argnums, has_aux)
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -322,6 +333,27 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool 
         return (slopes, result[1]) if has_aux else slopes
 
     return run
+
+
+def _grad_of_tensors(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: Any = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Any, ...]:
+    """PyTorch's ``grad``. Its graphs need no keeping: results are differentiable whether asked for or not."""
+    if not isinstance(inputs, (Operators, list, tuple)) or not isinstance(outputs, (Operators, list, tuple)):
+        raise TypeError(
+            at_line("grad takes a function, or tensors: grad(outputs, inputs); see also gf.gradients", user_origin())
+        )
+    found = gradients(outputs, [inputs] if isinstance(inputs, Operators) else list(inputs), grad_outputs)
+    for number, slope in enumerate(found):
+        if slope is None and not allow_unused:
+            message = f"grad: the outputs do not depend on input {number}; allow_unused=True gives None for it"
+            raise GradientError(at_line(message, user_origin()))
+    return tuple(found)
 
 
 def _differentiable_input(x: Any) -> Tensor:

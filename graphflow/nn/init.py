@@ -20,7 +20,7 @@ from graphflow.variable import Variable
 
 def _fill(tensor: Variable, value: Any) -> Variable:
     if not isinstance(tensor, Variable):
-        raise TypeError(f"nn.init fills Variables and Parameters, got {type(tensor).__name__}; tensors are immutable")
+        raise TypeError(f"nn.init fills Variables and Parameters (p, not p.data), got a {type(tensor).__name__}")
     tensor.set_initial(value)
     return tensor
 

@@ -354,7 +354,7 @@ def tile(x: Any, repetitions: Any, /, *more: int) -> Tensor:
 
 @public(methods=("repeat", "repeat_interleave"))
 @takes_dim
-def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Tensor:
+def repeat(x: Any, repeats: Any, /, axis: int | None = None, *more: int) -> Tensor:
     """Each element of x along an axis repeated, by one number or by a number for each; without axis x is flattened.
 
     (PyTorch's ``x.repeat`` is ``tile`` here.) Counts for each element must be known: a list, array or concrete tensor.
@@ -363,6 +363,10 @@ def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Tensor:
     ([1, 1, 2, 2], [1, 2, 2, 2])
     """
     x = as_tensor(x)
+    if more:
+        times = ", ".join(map(str, (repeats, axis, *more)))
+        message = f"x.repeat repeats elements along one axis, as NumPy's; PyTorch's is x.tile({times}) here"
+        raise TypeError(at_line(message, user_origin()))
     if axis is None:
         x, axis = reshape(x, -1), 0
     where = normalize_axis(axis, x.ndim)

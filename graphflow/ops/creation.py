@@ -344,20 +344,20 @@ def _triangle(x: Any, k: int, lower: bool) -> Tensor:
 
 
 @public(methods=("tril",))
-def tril(x: Any, /, *, k: int = 0) -> Tensor:
-    """The lower triangle of each matrix (the last two axes), up to diagonal ``k``; zeros elsewhere.
+def tril(x: Any, /, diagonal: int = 0, *, k: int = 0) -> Tensor:
+    """The lower triangle of each matrix (the last two axes), up to diagonal ``k`` (PyTorch: ``diagonal``); else zeros.
 
     >>> import graphflow as gf
     >>> gf.tril(gf.ones((2, 2))).tolist()
     [[1.0, 0.0], [1.0, 1.0]]
     """
-    return _triangle(x, k, lower=True)
+    return _triangle(x, k or diagonal, lower=True)
 
 
 @public(methods=("triu",))
-def triu(x: Any, /, *, k: int = 0) -> Tensor:
+def triu(x: Any, /, diagonal: int = 0, *, k: int = 0) -> Tensor:
     """The upper triangle of each matrix (the last two axes), from diagonal ``k``; zeros elsewhere."""
-    return _triangle(x, k, lower=False)
+    return _triangle(x, k or diagonal, lower=False)
 
 
 @public

@@ -26,14 +26,18 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
 
 
 @public(methods=("nonzero",))
-def nonzero(x: Any, /) -> tuple[Tensor, ...]:
+def nonzero(x: Any, /, *, as_tuple: bool = True) -> Any:
     """The coordinates of the elements that are not zero, an int64 tensor for each axis. Needs a concrete tensor.
+
+    With ``as_tuple=False`` a row for each element (``argwhere``), which is what PyTorch gives unless told otherwise.
 
     >>> import graphflow as gf
     >>> [t.tolist() for t in gf.nonzero(gf.tensor([[0, 5], [6, 0]]))]
     [[0, 1], [1, 0]]
     """
     x = as_tensor(x)
+    if not as_tuple:
+        return argwhere(x)
     if x.ndim == 0:
         raise ShapeError(at_line("nonzero needs a tensor of rank 1 or more", user_origin()))
     data = x._concrete("gf.nonzero, whose result's size depends on", "gf.where, or a mask multiplied in")

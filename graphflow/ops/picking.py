@@ -17,6 +17,7 @@ from graphflow.core.dispatch import apply
 from graphflow.core.dtypes import bool_, float32, int64
 from graphflow.core.errors import DTypeError, IndexingError, ShapeError, at_line, user_origin
 from graphflow.core.op import Op, Sample
+from graphflow.ops.arrange import moveaxis
 from graphflow.ops.creation import beside, filled_like, iota, zeros
 from graphflow.ops.define import cast, primitive, promote, public
 from graphflow.ops.elementwise import needs_gradient, where
@@ -339,3 +340,42 @@ def index_add(x: Any, dim: int, index: Any, source: Any) -> Tensor:
     """
     x, source = promote(x, source)
     return scatter_into(x, as_index(index), source, normalize_axis(dim, x.ndim), "add")
+
+
+@public(methods=("index_copy",))
+def index_copy(x: Any, dim: int, index: Any, source: Any) -> Tensor:
+    """x with the slices of ``source`` along ``dim`` in place of those that ``index`` names (PyTorch).
+
+    >>> import graphflow as gf
+    >>> gf.index_copy(gf.zeros(3), 0, gf.tensor([2, 0]), gf.tensor([1.0, 5.0])).tolist()
+    [5.0, 0.0, 1.0]
+    """
+    x, source = promote(x, source)
+    return scatter_into(x, as_index(index), source, normalize_axis(dim, x.ndim), "set")
+
+
+@public(methods=("index_fill",))
+def index_fill(x: Any, dim: int, index: Any, value: Any) -> Tensor:
+    """x with one number in the slices along ``dim`` that ``index`` names (PyTorch)."""
+    x, index, axis = as_tensor(x), as_index(index), normalize_axis(dim, as_tensor(x).ndim)
+    shape = x.shape[:axis] + index.shape + x.shape[axis + 1 :]
+    return scatter_into(x, index, broadcast_to(as_tensor(value, x.dtype), shape), axis, "set")
+
+
+@public(methods=("unfold",))
+def unfold(x: Any, dimension: int, size: int, step: int) -> Tensor:
+    """The windows of ``size`` elements along an axis, ``step`` apart, along a new last axis (PyTorch's ``x.unfold``).
+
+    >>> import graphflow as gf
+    >>> gf.arange(5).unfold(0, 3, 2).tolist()
+    [[0, 1, 2], [2, 3, 4]]
+    """
+    x = as_tensor(x)
+    axis = normalize_axis(dimension, x.ndim)
+    have = x.shape[axis]
+    if step < 1 or size < 0 or (not isinstance(have, Dim) and size > have):
+        message = f"unfold: windows of {size} elements, {step} apart, along axis {axis} of size {have}"
+        raise ShapeError(at_line(message, user_origin()))
+    with beside(x):
+        starts, offsets = iota(((have - size) // step + 1, 1)) * step, iota((1, size), 1)
+    return moveaxis(pick(x, starts + offsets, axis), axis + 1, -1)

@@ -236,6 +236,7 @@ def sort(self: Any, dim: int = -1, descending: bool = False, stable: bool = True
 _INSTEAD = {
     "cuda": "there is the CPU so far",
     "register_hook": "gf.gradients(loss, [x]) gives the gradient of any tensor, gf.custom_gradient changes it",
+    "zero_": "tensors are immutable; gradients are cleared by optimizer.zero_grad() or p.grad = None",
     "retain_grad": "gf.gradients(loss, [x]) gives the gradient of any tensor",
     "stride": "tensors have no layout that a user sees",
     "storage": "tensors have no storage that a user sees; .numpy() shows the numbers",
@@ -283,30 +284,32 @@ def _size(size: tuple[Any, ...]) -> Any:
 
 @public
 @made_as_by_pytorch
-def rand(*size: Any, dtype: Any = None) -> Tensor:
+def rand(*size: Any, dtype: Any = None, generator: random.Generator | None = None) -> Tensor:
     """``gf.random.uniform`` from 0 to 1 under PyTorch's name."""
-    return random.uniform(_size(size), dtype=dtype)
+    return (generator or random.default_generator).uniform(_size(size), dtype=dtype)
 
 
 @public
 @made_as_by_pytorch
-def randn(*size: Any, dtype: Any = None) -> Tensor:
+def randn(*size: Any, dtype: Any = None, generator: random.Generator | None = None) -> Tensor:
     """``gf.random.normal`` under PyTorch's name.
 
     >>> import graphflow as gf
     >>> gf.randn(2, 3).shape, gf.randn((2, 3)).shape
     ((2, 3), (2, 3))
     """
-    return random.normal(_size(size), dtype=dtype)
+    return (generator or random.default_generator).normal(_size(size), dtype=dtype)
 
 
 @public
 @made_as_by_pytorch
-def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None) -> Tensor:
+def randint(
+    low: int, high: Any = None, size: Any = None, *, dtype: Any = None, generator: random.Generator | None = None
+) -> Tensor:
     """``gf.random.randint`` under PyTorch's name: ``randint(high, size)`` or ``randint(low, high, size)``."""
     if size is None:
         low, high, size = 0, low, high
-    return random.randint(low, high, size, dtype=dtype)
+    return (generator or random.default_generator).randint(low, high, size, dtype=dtype)
 
 
 @public
@@ -321,9 +324,9 @@ def randint_like(x: Any, low: int, high: Any = None, *, dtype: Any = None) -> Te
 
 @public
 @made_as_by_pytorch
-def randperm(n: Any) -> Tensor:
+def randperm(n: Any, *, generator: random.Generator | None = None) -> Tensor:
     """0, ..., n - 1 in random order."""
-    return random.permutation(n)
+    return (generator or random.default_generator).permutation(n)
 
 
 @public

@@ -19,12 +19,12 @@ from graphflow.core.errors import DTypeError, ShapeError, at_line, user_origin
 from graphflow.core.op import Op, Sample
 from graphflow.ops.creation import beside, filled_like, iota
 from graphflow.ops.define import cast, primitive, public
-from graphflow.ops.elementwise import maximum, sqrt, square, where
+from graphflow.ops.elementwise import maximum, minimum, sqrt, square, where
 from graphflow.ops.logic import isfinite, isnan
 from graphflow.ops.mathematical import exp, log
 from graphflow.ops.movement import broadcast_to, concat, part, permute_dims, reshape
 from graphflow.ops.special import size_of, stop_gradient
-from graphflow.tensor import Tensor, as_tensor
+from graphflow.tensor import Operators, Tensor, as_tensor
 
 Axes = tuple[int, ...]
 
@@ -159,10 +159,12 @@ def _totals(name: str, op: Op, doc: str, example: str) -> Callable[..., Tensor]:
     return _publish(function, name, doc, example)
 
 
-def _extremes(name: str, op: Op, doc: str, example: str) -> Callable[..., Tensor]:
+def _extremes(name: str, op: Op, of_two: Callable[..., Tensor], doc: str, example: str) -> Callable[..., Tensor]:
     def function(
         x: Any, /, axis: Any = None, keepdims: bool = False, *, dim: Any = None, keepdim: bool = False
     ) -> Tensor:
+        if isinstance(axis, Operators):  # PyTorch's max(a, b)
+            return of_two(x, axis)
         x, axes = _operands(x, axis, dim)
         if x.dtype is bool_:
             raise DTypeError(at_line(f"{name} takes numeric tensors, got bool; use any() or all()", user_origin()))
@@ -203,12 +205,14 @@ prod = _totals(
 max = _extremes(
     "max",
     MAX,
+    maximum,
     "The greatest element along ``axis``; NaN if there is one. ShapeError if there is none.",
     "gf.tensor([[1, 5], [7, 2]]).max(axis=1).tolist()\n    [5, 7]",
 )
 min = _extremes(
     "min",
     MIN,
+    minimum,
     "The least element along ``axis``; NaN if there is one. ShapeError if there is none.",
     "gf.tensor([[1, 5], [7, 2]]).min(axis=1).tolist()\n    [1, 2]",
 )

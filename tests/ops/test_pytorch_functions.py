@@ -86,6 +86,13 @@ EXPRESSIONS: dict[str, tuple[Any, ...]] = {
     "t.kthvalue(a, 2, dim=0, keepdim=True)[1]": (A,),
     "t.bincount(a, minlength=5)": (np.array([0, 2, 2]),),
     "t.bincount(a, b)": (np.array([0, 3, 3]), np.array([1.0, 2.0, 0.5])),
+    "t.triu(a, 1) + t.tril(a, diagonal=-1)": (A,),
+    "t.max(a, b) - t.min(a, b)": (A, B),
+    "a.unfold(1, 3, 2)": (BATCH.transpose(0, 2, 1),),
+    "a.unfold(-1, 2, 1)": (A,),
+    "t.index_copy(a, 0, b, c)": (A, np.array([2, 0]), B[:2]),
+    "t.index_fill(a, 1, b, 2.5)": (A, np.array([0, 3])),
+    "a.nonzero(as_tuple=False)": (INTS,),
     "t.erfinv(a)": (np.append(np.tanh(4 * A).ravel(), [0.0, 1e-30, 0.999999999999, -0.5]),),
     "t.cummax(a, 1)[0] + t.cummin(a, dim=0)[0]": (A,),
     "t.cummax(a, 0)[1] - t.cummin(a, 1)[1]": (INTS,),
@@ -288,6 +295,31 @@ def test_data_is_the_value_without_gradient() -> None:
     assert p.tolist() == [5.0, 6.0] and p.dtype is gf.float32
 
 
+def test_gradients_by_pytorchs_name() -> None:
+    x, y = gf.tensor([1.0, 2.0], requires_grad=True), gf.tensor(3.0, requires_grad=True)
+    (slope,) = gf.autograd.grad(outputs=x**3, inputs=x, grad_outputs=gf.tensor([1.0, 0.5]), create_graph=True)
+    assert slope.tolist() == [3.0, 6.0]
+    assert gf.autograd.grad(slope.sum(), (x, y), allow_unused=True)[0].tolist() == [6.0, 6.0]
+    with pytest.raises(gf.errors.GradientError, match="do not depend on input 1; allow_unused=True"):
+        gf.autograd.grad(x.sum(), [x, y])
+    with pytest.raises(TypeError, match="a function, or tensors"):
+        gf.grad(3.0)
+    with pytest.raises(TypeError, match="not 'inputs'"):
+        gf.grad(lambda x: x, inputs=x)
+
+
+def test_streams_of_ones_own() -> None:
+    def draws() -> list[list[float]]:
+        g = gf.Generator().manual_seed(42)
+        return [
+            gf.randn(2, generator=g).tolist(),
+            gf.rand(2, generator=g).tolist(),
+            gf.randperm(4, generator=g).tolist(),
+        ]
+
+    assert draws() == draws()
+
+
 def test_making_tensors_with_pytorchs_arguments() -> None:
     for x in (
         gf.randn(2, device="cpu", requires_grad=True),
@@ -306,6 +338,8 @@ def test_making_tensors_with_pytorchs_arguments() -> None:
 
 def test_mistakes() -> None:
     cases: list[tuple[Any, str]] = [
+        (lambda: gf.ones((2, 3)).repeat(1, 2, 1), r"PyTorch's is x.tile\(1, 2, 1\) here"),
+        (lambda: gf.arange(3).unfold(0, 4, 1), "windows of 4 elements, 1 apart, along axis 0 of size 3"),
         (lambda: gf.div(A, B, rounding_mode="round"), "rounding_mode"),
         (lambda: gf.quantile(gf.tensor(A), 1.5), "q from 0 to 1, got 1.5"),
         (lambda: gf.quantile(gf.tensor(A), 0.5, interpolation="cubic"), "interpolation is one of"),
@@ -319,5 +353,5 @@ def test_mistakes() -> None:
         (lambda: gf.multinomial(gf.ones((2, 2, 2)), 1), "vector or a matrix"),
     ]
     for call, message in cases:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((ValueError, TypeError), match=message):
             call()
