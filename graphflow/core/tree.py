@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -49,40 +49,41 @@ def flatten(value: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[l
     ([1, 2, 3], {'a': 10, 'b': (20, [30])})
     """
     leaves: list[Any] = []
+    return leaves, _walk(value, leaves, is_leaf)
 
-    def walk(v: Any) -> Tree:  # nesting is as deep as the user's data structure: recursion is fine here
-        if is_leaf is not None and is_leaf(v):
-            leaves.append(v)
-            return LEAF
-        if isinstance(v, dict):
-            return Tree(type(v), tuple(v), tuple(walk(c) for c in v.values()))
-        if isinstance(v, (list, tuple)):
-            return Tree(type(v), len(v), tuple(walk(c) for c in v))
-        if is_dataclass(v) and not isinstance(v, type):
-            names = tuple(f.name for f in fields(v) if f.init)
-            return Tree(v, names, tuple(walk(getattr(v, n)) for n in names))
+
+# Functions of their own: nested ones that call themselves keep the leaves alive until the next garbage collection.
+def _walk(v: Any, leaves: list[Any], is_leaf: Callable[[Any], bool] | None) -> Tree:
+    """The nesting of a value, its leaves being added; it is as deep as the user's data, so recursion is fine here."""
+    if is_leaf is not None and is_leaf(v):
         leaves.append(v)
         return LEAF
-
-    return leaves, walk(value)
+    if isinstance(v, dict):
+        return Tree(type(v), tuple(v), tuple([_walk(c, leaves, is_leaf) for c in v.values()]))
+    if isinstance(v, (list, tuple)):
+        return Tree(type(v), len(v), tuple([_walk(c, leaves, is_leaf) for c in v]))
+    if is_dataclass(v) and not isinstance(v, type):
+        names = tuple(f.name for f in fields(v) if f.init)
+        return Tree(v, names, tuple([_walk(getattr(v, n), leaves, is_leaf) for n in names]))
+    leaves.append(v)
+    return LEAF
 
 
 def unflatten(tree: Tree, leaves: Sequence[Any]) -> Any:
     """The nesting filled with other leaves."""
-    supply = iter(leaves)
+    return _build(tree, iter(leaves))
 
-    def build(t: Tree) -> Any:
-        if t.kind is None:
-            return next(supply)
-        children = [build(c) for c in t.children]
-        if not isinstance(t.kind, type):
-            return replace(t.kind, **dict(zip(t.keys, children, strict=True)))
-        if issubclass(t.kind, dict):
-            made = dict(zip(t.keys, children, strict=True))
-            return made if t.kind is dict else t.kind(made)
-        if hasattr(t.kind, "_fields"):
-            return t.kind(*children)
-        made_of: Any = t.kind  # list, tuple or a subclass
-        return made_of(children)
 
-    return build(tree)
+def _build(t: Tree, supply: Iterator[Any]) -> Any:
+    if t.kind is None:
+        return next(supply)
+    children = [_build(c, supply) for c in t.children]
+    if not isinstance(t.kind, type):
+        return replace(t.kind, **dict(zip(t.keys, children, strict=True)))
+    if issubclass(t.kind, dict):
+        made = dict(zip(t.keys, children, strict=True))
+        return made if t.kind is dict else t.kind(made)
+    if hasattr(t.kind, "_fields"):
+        return t.kind(*children)
+    made_of: Any = t.kind  # list, tuple or a subclass
+    return made_of(children)
