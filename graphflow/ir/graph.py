@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from graphflow.core import dispatch
+from graphflow.core import dispatch, locks
 from graphflow.core.aval import AVal
 from graphflow.core.dims import Size, collecting_assumptions
 from graphflow.core.errors import GraphError, Origin, at_line, user_origin
@@ -87,7 +87,7 @@ class Graph:
         self._by_name: dict[str, Node] = {}
         self._control: tuple[Node, ...] = ()
         self._finalized = False
-        self._lock = threading.RLock()
+        self._lock = locks.rlock()
         self._entered = threading.local()
 
     # -- building ---------------------------------------------------------------------------------------------------

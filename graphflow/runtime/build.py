@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
+from graphflow.core import locks
 from graphflow.core.collector import collector_paused
 from graphflow.core.dims import Dim
 from graphflow.core.errors import FeedError, at_line
@@ -17,7 +17,7 @@ from graphflow.runtime.recall import recalled
 
 # Programs run one at a time: they share the variables and the threads. Reentrant, since prints and learning rates are
 # Python code that may run something else.
-RUN_LOCK = threading.RLock()
+RUN_LOCK = locks.rlock()
 
 
 def build(

@@ -14,7 +14,6 @@ native driver once.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -24,6 +23,7 @@ import numpy as np
 
 from graphflow.codegen.build import Instruction, build
 from graphflow.codegen.jit import compile_units
+from graphflow.core import locks
 from graphflow.core.dims import Dim, bind_sizes, concrete
 from graphflow.core.dims import evaluate as evaluate_size
 from graphflow.core.errors import FeedError, IndexingError, at_line
@@ -178,7 +178,7 @@ class Native:
         self.planned: Callable[[Plan], None] | None = None  # told of each new plan
         self._sources = _size_sources(self.program)
         self._arena = self._scratch = aligned_empty(0)
-        self._lock = threading.Lock()
+        self._lock = locks.lock()
         self._status = np.zeros(2, np.int64)
         written = {b for _, b in self.program.updates}
         variables = [b for b in self.program.buffers if b.kind == "variable"]

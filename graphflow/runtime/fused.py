@@ -7,13 +7,12 @@ the results. Gradients of gradients are those of the gradient's function, and so
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from graphflow.autograd import gradients
-from graphflow.core import config, dispatch
+from graphflow.core import config, dispatch, locks
 from graphflow.core.aval import AVal
 from graphflow.core.dims import Dim, Shape, bind_sizes, collecting_assumptions, product
 from graphflow.core.errors import CompileError, ShapeError
@@ -28,7 +27,7 @@ from graphflow.variable import Variable
 KINDS = 4096  # kinds of calls that one composite remembers
 SIZES = 3  # programs for different sizes, before one is made for any size
 _state = dispatch.state
-_building = threading.RLock()
+_building = locks.rlock()
 _ATTRS: list[dict[str, Any]] = [{"_index": i} for i in range(64)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from graphflow.core import locks
 from graphflow.core.errors import FeedError, SessionError
 from graphflow.core.tree import flatten
 from graphflow.ir.graph import Graph, Node, has_effect
@@ -150,7 +151,7 @@ class Session:
         self.num_threads = num_threads
         self.optimize = optimize
         self._closed = False
-        self._lock = threading.RLock()
+        self._lock = locks.rlock()
         self._quick: dict[Any, Plan] = {}  # plans by fetches and keys as they were given
         self._plans: dict[Any, Plan] = {}  # plans by nesting, leaves and keys
         self._executables: dict[Any, Executable] = {}  # programs by nodes

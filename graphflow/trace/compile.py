@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.core import config, dispatch
+from graphflow.core import config, dispatch, locks
 from graphflow.core.collector import collector_paused
 from graphflow.core.dims import Shape
 from graphflow.core.errors import ShapeError, SymbolicDimError
@@ -93,7 +92,7 @@ class CompiledFunction:
         self._families: dict[Any, Family] = {}
         self._traces: list[TracedFunction] = []
         self._ledger = Ledger()
-        self._lock = threading.RLock()
+        self._lock = locks.rlock()
 
     # -- calling ------------------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
