@@ -40,6 +40,7 @@ from graphflow.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from graphflow.nn.adaptive import AdaptiveLogSoftmaxWithLoss
 from graphflow.nn.attention import MultiheadAttention
 from graphflow.nn.container import (
     Flatten,

@@ -76,6 +76,25 @@ def ctc(**settings: Any) -> Callable[[Library], Any]:
     return make
 
 
+def adaptive(pick: str, **settings: Any) -> Callable[[Library], Any]:
+    """The adaptive softmax: one of its results as the layer's."""
+
+    def make(library: Library) -> Any:
+        made = library.nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 7], div_value=2.0, **settings)
+
+        class Picked(library.nn.Module):  # type: ignore[name-defined, misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer = made
+
+            def forward(self, *inputs: Any) -> Any:
+                return self.layer.log_prob(*inputs) if pick == "log_prob" else getattr(self.layer(*inputs), pick)
+
+        return Picked()
+
+    return make
+
+
 _rng = np.random.default_rng(7)
 X, Y, P = (6, 4), _rng.standard_normal((6, 4)), _rng.uniform(0.1, 0.9, (6, 4))
 LABELS = np.array([0, 3, 1, -100, 2, 2])
@@ -264,6 +283,10 @@ CASES: dict[str, Case] = {
         ctc(zero_infinity=True), ((9, 4, 5), CTC_LABELS, np.array([9, 2, 5, 2]), np.array([3, 3, 0, 1]))
     ),
     "multilabel margin": Case(layer("MultiLabelMarginLoss", reduction="none"), (X, SETS)),
+    "adaptive softmax": Case(adaptive("output"), ((5, 8), np.array([0, 11, 3, 6, 2]))),
+    "adaptive softmax's loss": Case(adaptive("loss", head_bias=True), ((5, 8), np.array([1, 2, 3, 9, 7]))),
+    "adaptive softmax of all": Case(adaptive("log_prob"), ((5, 8),)),
+    "adaptive softmax of one sample": Case(adaptive("output"), ((8,), np.array(9))),
 }
 
 

@@ -167,3 +167,23 @@ def test_mistakes() -> None:
         F.batch_norm(gf.tensor(X), gf.zeros(4), gf.ones(4), training=True)
     with pytest.raises(gf.errors.ShapeError, match="test_layers.py"):
         nn.Linear(3, 2)(gf.tensor(X))
+
+
+def test_adaptive_softmax() -> None:
+    layer = nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 7], div_value=2.0)
+    x = gf.tensor(np.random.default_rng(0).standard_normal((5, 8)).astype("float32"))
+    scores = layer.log_prob(x).numpy()
+    np.testing.assert_allclose(np.exp(scores).sum(1), 1.0, rtol=1e-5)
+    assert layer.predict(x).tolist() == scores.argmax(1).tolist()
+    target = np.array([0, 11, 3, 6, 2])
+    found = gf.compile(layer)(x, gf.tensor(target))
+    np.testing.assert_allclose(found.output.numpy(), scores[np.arange(5), target], rtol=1e-5)
+    assert found.loss.item() == pytest.approx(-found.output.numpy().mean())
+    with pytest.raises(IndexError, match="target 12 is none of 12 classes"):
+        layer(x, gf.tensor([0, 1, 2, 3, 12]))
+    with pytest.raises(ValueError, match="increasing numbers from 1 to 11"):
+        nn.AdaptiveLogSoftmaxWithLoss(8, 12, [7, 3])
+    with pytest.raises(ValueError, match="cluster 2 would have no features"):
+        nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 7])
+    with pytest.raises(gf.errors.ShapeError, match="and target .batch,., got"):
+        layer(x, gf.tensor([1]))
