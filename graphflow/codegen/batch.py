@@ -10,26 +10,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from graphflow.codegen import llvm
 from graphflow.codegen.host import Host, default_num_threads
+from graphflow.codegen.jit import Object, Unit
 from graphflow.codegen.llvm import Assembly
 from graphflow.core.errors import CompileError
 
-if TYPE_CHECKING:
-    from graphflow.codegen.jit import Unit
-
 PART = 300
 """Lines of LLVM assembly (some 15 ms of compiling) that are worth an object of their own."""
-
-
-class Object(NamedTuple):
-    """Object code, the symbols in it, and the symbols of shared functions that it calls."""
-
-    code: bytes
-    symbols: list[str]
-    imports: list[str]
 
 
 class Batch:
@@ -90,7 +80,7 @@ class Batch:
 
     def _add(self, part: list[Assembly], assembly: Assembly) -> None:
         part.append(assembly)
-        if sum(each.size for each in part) >= PART:
+        if self._crew.idle or sum(each.size for each in part) >= PART:
             self._hand_over(part)
 
     def _hand_over_all(self) -> None:
@@ -123,9 +113,16 @@ class Crew:
         self._threads: list[threading.Thread] = []
         self._objects: list[Object] = []
         self._errors: list[Exception] = []
+        self._under_way = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether a thread waits, or none has been started yet, though there may be one."""
+        return self._under_way == 0 and self._count > 1
 
     def add(self, part: list[Assembly]) -> None:
         """Have kernels compiled together."""
+        self._under_way += 1
         self._parts.put(part)
         if len(self._threads) < self._count - 1:
             thread = threading.Thread(target=self._work, args=(True,), name="graphflow-llvm", daemon=True)
@@ -164,3 +161,4 @@ class Crew:
                 self._objects.append(Object(llvm.object_code(part, machine), symbols, imports))
             except Exception as error:
                 self._errors.append(error)
+            self._under_way -= 1  # a little late or early does no harm: it only says how large the next part is

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -120,18 +120,25 @@ class DiskCache:
 
     def store(self, code: bytes, kernels: Sequence[str], imports: Iterable[str] = ()) -> None:
         """Keep an object that holds `kernels`. Never raises for a folder that cannot be written: warns once."""
-        if len(code) > self.limit:
-            return
-        body = f"{' '.join(kernels)}\n{' '.join(imports)}\n".encode("ascii") + code
-        name = digest(body)
+        self.store_all([(code, kernels, imports)])
+
+    def store_all(self, objects: Iterable[tuple[bytes, Sequence[str], Iterable[str]]]) -> None:
+        """Keep several objects: their code, kernels and imports."""
+        kept = set()
         try:
             os.makedirs(self._index, exist_ok=True)
             os.makedirs(self._objects, exist_ok=True)
-            # The object first: an index entry never names a file that is still to come.
-            _write(os.path.join(self._objects, name), FORMAT + b"\n" + body)
-            for kernel in kernels:
-                _write(os.path.join(self._index, kernel), name.encode("ascii"))
-            self._evict(keep=name)
+            for code, kernels, imports in objects:
+                if len(code) > self.limit:
+                    continue
+                body = f"{' '.join(kernels)}\n{' '.join(imports)}\n".encode("ascii") + code
+                name = digest(body)
+                # The object first: an index entry never names a file that is still to come.
+                _write(os.path.join(self._objects, name), FORMAT + b"\n" + body)
+                for kernel in kernels:
+                    _write(os.path.join(self._index, kernel), name.encode("ascii"))
+                kept.add(name)
+            self._evict(kept)
         except OSError as error:
             if not self._warned:
                 self._warned = True
@@ -142,7 +149,7 @@ class DiskCache:
                     stacklevel=2,
                 )
 
-    def _evict(self, keep: str) -> None:
+    def _evict(self, keep: Collection[str]) -> None:
         """Delete least recently used objects until four fifths of the limit are left, if the limit is passed."""
         files = sorted(_scan(self._objects), key=lambda entry: entry[2])
         total = sum(size for _, size, _ in files)
@@ -150,7 +157,7 @@ class DiskCache:
             return
         for name, size, modified in files:
             abandoned = name.endswith(".tmp") and modified < time.time() - _ABANDONED_SECONDS
-            if abandoned or (total > self.limit * 4 // 5 and name != keep and not name.endswith(".tmp")):
+            if abandoned or (total > self.limit * 4 // 5 and name not in keep and not name.endswith(".tmp")):
                 _remove(os.path.join(self._objects, name))
                 total -= size
         left = {name for name, _, _ in _scan(self._objects)}

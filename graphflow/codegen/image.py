@@ -15,8 +15,8 @@ import mmap
 import platform
 import struct
 import sys
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")  # name, type, flags, address, offset, size, link, info, alignment, entry size
 _SYMBOL = struct.Struct("<IBBHQQ")  # name, info, other, section, value, size
@@ -28,8 +28,6 @@ _DISTANCES = (2, 4)  # how far it is to a symbol,
 _TABLE = (9, 41, 42)  # how far it is to a word that holds a symbol's address
 _JUMP = b"\xff\x25"  # jmp *distance(%rip): to the address in a word
 
-_loaded: list[Any] = []  # for the life of the process: threads may be in there
-
 
 class Image(NamedTuple):
     """Code, where the wanted symbols are in it, and the words of it that are addresses."""
@@ -37,7 +35,7 @@ class Image(NamedTuple):
     code: bytes
     symbols: dict[str, int]
     own: list[tuple[int, int]]  # word, place in the image
-    outside: list[tuple[int, str]]  # word, C function
+    outside: list[tuple[int, str]]  # word, function
 
 
 class _Unknown(Exception):
@@ -133,8 +131,11 @@ class _Linker:
         return Image(bytes(self.code), {name: self.symbols[name] for name in wanted}, own, outside)
 
 
-def load(image: Image) -> dict[str, int]:
-    """The addresses of an image's symbols. Raises OSError or AttributeError where this process cannot have it."""
+def load(image: Image, known: Mapping[str, int] | None = None) -> dict[str, int]:
+    """The addresses of an image's symbols; ``known`` are those of functions outside that are not C functions.
+
+    Raises OSError or AttributeError where this process cannot have it.
+    """
     process = ctypes.CDLL(None)
     memory = mmap.mmap(-1, len(image.code))
     memory[: len(image.code)] = image.code
@@ -142,10 +143,11 @@ def load(image: Image) -> dict[str, int]:
     for word, place in image.own:
         struct.pack_into("<Q", memory, word, base + place)
     for word, name in image.outside:
-        address = ctypes.cast(getattr(process, name), ctypes.c_void_p).value
+        address = (known or {}).get(name) or ctypes.cast(getattr(process, name), ctypes.c_void_p).value
         struct.pack_into("<Q", memory, word, address)
     size = -(-len(image.code) // mmap.PAGESIZE) * mmap.PAGESIZE
     if process.mprotect(ctypes.c_void_p(base), ctypes.c_size_t(size), mmap.PROT_READ | mmap.PROT_EXEC):
         raise OSError("memory cannot be made executable")
-    _loaded.append(memory)
+    # For ever, also while Python takes its modules apart at the end: threads of the gang may still be in there.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
     return {name: base + place for name, place in image.symbols.items()}

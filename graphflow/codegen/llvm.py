@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from graphflow.codegen.host import Host, process_host
@@ -25,6 +27,21 @@ def _initialize() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm
+
+
+def preload() -> None:
+    """Have the system load LLVM's library while Python does something else: llvmlite then finds it in memory."""
+    spec = find_spec("llvmlite") if "llvmlite.binding" not in sys.modules else None
+    if os.name != "posix" or spec is None or spec.origin is None:
+        return
+    import ctypes
+
+    library = os.path.join(os.path.dirname(spec.origin), "binding", "libllvmlite.so")
+    # Called as a function of C's: ctypes would keep Python's lock meanwhile. Where it fails, llvmlite will say why.
+    load = getattr(ctypes.CDLL(None), "dlopen", None)
+    if load is not None:
+        arguments = (library.encode(), ctypes.c_int(os.RTLD_NOW))
+        threading.Thread(target=load, args=arguments, name="graphflow-preload", daemon=True).start()
 
 
 def target_machine(host: Host) -> Any:

@@ -29,6 +29,7 @@ import numpy as np
 from graphflow.codegen.cache import disk_cache
 from graphflow.codegen.image import Image, load
 from graphflow.codegen.jit import link_units, load_units
+from graphflow.codegen.llvm import preload
 from graphflow.core.dtypes import as_dtype
 from graphflow.ir.graph import Graph, Node
 from graphflow.runtime import gang
@@ -76,6 +77,7 @@ def recalled(
             made = Recalled(record, addresses, content, whole)
             made.num_threads, made.compile_seconds = num_threads, time.perf_counter() - started
             return made
+    preload()
     return whole(recorded=True)
 
 

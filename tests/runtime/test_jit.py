@@ -71,7 +71,7 @@ def test_parts_compile_in_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llvm, "object_code", lambda part, machine: parts.append(len(part)) or original(part, machine))
     units = [tiny.adder(constant) for constant in (21, 22, 23, 24, 25)]
     addresses = compile_units(units)
-    assert sorted(parts) == [1, 2, 2]
+    assert sum(parts) == 5 and max(parts) <= 2
     for constant, unit in enumerate(units, 21):
         np.testing.assert_allclose(add_by(addresses[unit.key]), constant, atol=1e-5)
 
@@ -185,10 +185,10 @@ def test_the_capped_cpu_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     def size_of_code(cpu: str) -> int:
         monkeypatch.setenv("GRAPHFLOW_CPU", cpu)
         codes = []
-        original = llvm.load
-        monkeypatch.setattr(llvm, "load", lambda code, *rest: codes.append(code) or original(code, *rest))
+        original = llvm.object_code
+        monkeypatch.setattr(llvm, "object_code", lambda *args: codes.append(original(*args)) or codes[-1])
         address = compile_units([Unit("capped", emit)])["capped"]
-        monkeypatch.setattr(llvm, "load", original)
+        monkeypatch.setattr(llvm, "object_code", original)
         x, y = np.arange(16, dtype=np.float32), np.zeros(16, np.float32)
         call(address, [x, y], 0, 1)
         np.testing.assert_array_equal(y, 2 * x)
