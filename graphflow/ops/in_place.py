@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphflow.core.dispatch import no_grad
+from graphflow.core.dispatch import is_grad_enabled, no_grad
+from graphflow.core.errors import ImmutableError, at_line, user_origin
 from graphflow.ops import random
 from graphflow.ops.creation import filled_like
 from graphflow.ops.define import FUNCTIONS
@@ -44,6 +45,24 @@ _attach("fill_", lambda x, value: filled_like(x, 0) + value)
 _attach("zero_", lambda x: filled_like(x, 0))
 _attach("normal_", lambda x, mean=0.0, std=1.0: random.normal(x.shape, mean, std, dtype=x.dtype))
 _attach("uniform_", lambda x, low=0.0, high=1.0: random.uniform(x.shape, low, high, dtype=x.dtype))
+
+
+# -- tensors -----------------------------------------------------------------------------------------------------------
+def _rebinding(name: str, plain: str) -> None:
+    """``x -= y`` makes another tensor, which is not what training by hand needs: a parameter among tensors is told."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if self.requires_grad and self._node is None and self._tape is None and not is_grad_enabled():
+            message = "this would make another tensor, not change the parameter: tensors are immutable; keep it in a "
+            message += "gf.Variable (w = gf.Variable(w)), which -= and the like change under no_grad"
+            raise ImmutableError(at_line(message, user_origin()))
+        return getattr(self, plain)(other)
+
+    setattr(Tensor, name, method)
+
+
+for _name in ("add", "sub", "mul", "truediv"):
+    _rebinding(f"__i{_name}__", f"__{_name}__")
 
 
 # -- .data -----------------------------------------------------------------------------------------------------------

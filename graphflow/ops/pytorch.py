@@ -233,9 +233,12 @@ def sort(self: Any, dim: int = -1, descending: bool = False, stable: bool = True
     return Sorted(take_along_axis(self, order, dim), order)
 
 
+_VALUES = "max and min give the values alone; x.argmax(dim) gives the positions, x.sort() and x.topk(k) both"
 _INSTEAD = {
     "cuda": "there is the CPU so far",
     "register_hook": "gf.gradients(loss, [x]) gives the gradient of any tensor, gf.custom_gradient changes it",
+    "values": _VALUES,
+    "indices": _VALUES,
     "zero_": "tensors are immutable; gradients are cleared by optimizer.zero_grad() or p.grad = None",
     "retain_grad": "gf.gradients(loss, [x]) gives the gradient of any tensor",
     "stride": "tensors have no layout that a user sees",

@@ -224,6 +224,10 @@ def test_what_there_is_not_is_explained() -> None:
             lambda: p.data.copy_(x),
             r"'copy_': tensors are immutable; a Parameter or Variable p has p.copy_\(...\), not p.data",
         ),
+        (
+            lambda: gf.zeros(2, 3).max(1).values,
+            r"max and min give the values alone; x.argmax\(dim\) gives the positions",
+        ),
         (lambda: p.log_(), r"'log_': tensors are immutable; use x = x.log\(...\)$"),
         (lambda: x.nothing, "no attribute 'nothing'$"),
         (lambda: x.nothing_(), "no attribute 'nothing_'$"),
@@ -261,6 +265,22 @@ def test_training_by_hand() -> None:
 
     first, second = step(gf.ones(2)).item(), step(gf.ones(2)).item()
     assert second < first and isinstance(same, gf.nn.Parameter)
+
+
+def test_training_tensors_by_hand_is_told() -> None:
+    """A tensor is not changed by ``-=``: a loop over a list of them would silently learn nothing."""
+    w = gf.randn(2, requires_grad=True)
+    (w * w).sum().backward()
+    with (
+        gf.no_grad(),
+        pytest.raises(gf.errors.ImmutableError, match=r"(?s)keep it in a gf.Variable.*test_pytorch_func"),
+    ):
+        w -= 0.1 * w.grad
+    w -= 1.0  # elsewhere it is w = w - 1.0
+    assert not w.is_leaf
+    with gf.no_grad():
+        w *= 2.0
+    assert not w.requires_grad
 
 
 def test_in_place_on_parameters() -> None:

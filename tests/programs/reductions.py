@@ -109,6 +109,13 @@ def running(p: Builder) -> None:
 
 
 @step
+def running_extreme(p: Builder) -> None:
+    v = p.value(lambda v: v.facts.exact and v.tensor.dtype.kind != "bool" and v.shape)
+    axis, f, places = p.axis(v), p.one_of([gf.cummax, gf.cummin]), bool(p.choose(2))
+    p.call(lambda x: f(x, axis=axis)[places], v, facts=Facts(0, 0) if places else v.facts)
+
+
+@step
 def sort(p: Builder) -> None:
     v = p.value(lambda v: v.facts.exact and v.tensor.dtype.kind != "bool" and v.shape)
     axis, descending = p.axis(v), bool(p.choose(2))
