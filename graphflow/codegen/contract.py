@@ -37,7 +37,7 @@ class ContractPlan:
 
     def _text(self) -> str:
         arg, kernel = self.arguments, self.kernel
-        lines = [" ".join(f"{name}={arg.size(size)}" for name, size in self.sizes.items())]
+        lines = [" ".join(f"{name}={arg.size(size)}" for name, size in self.sizes.items()) + f" parts={kernel.parts}"]
         lines.append(f"batch {' '.join(arg.size(s) for s in kernel.batch)}")
         for name, access in (("a", kernel.a), ("b", kernel.b)):
             strides = " ".join(arg.size(s) for s in self.batch_strides[name])
@@ -54,7 +54,7 @@ class ContractPlan:
         known = {name: None if isinstance(size, Dim) else size for name, size in self.sizes.items()}
         a = Layout(self.kernel.a.buffer.dtype.name, known["a_row"], known["a_col"])
         b = Layout(self.kernel.b.buffer.dtype.name, known["b_row"], known["b_col"])
-        return Gemm(host(), known["m"], known["n"], known["k"], a, b)
+        return Gemm(host(), known["m"], known["n"], known["k"], a, b, self.kernel.parts)
 
     def work(self, sizes: Mapping[str, int]) -> Work:
         batch = evaluate(product(self.kernel.batch), sizes)
@@ -76,7 +76,7 @@ def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> 
     emitter = LoopEmitter(plan.epilogue, module, symbol, target)
     frame, builder = emitter.frame, emitter.builder
     body = plan.kernel.epilogue.body
-    products = [i for i, value in enumerate(body) if isinstance(value, Product)]
+    products = {i: value.part for i, value in enumerate(body) if isinstance(value, Product)}
 
     def batch_coordinates(number: Any) -> dict[int, Any]:
         coords: dict[int, Any] = {}
@@ -103,12 +103,12 @@ def emit_contract(plan: ContractPlan, module: Any, symbol: str, target: Any) -> 
     def epilogue(sb: Any, row: Any, column: Any, values: Any, mask: Any, batch: Any) -> None:
         coords = {**batch_coordinates(batch.ir), plan.m_axis: row.ir, plan.n_axis: column.ir}
         point = Point(sb, coords, mask, True)
-        for i in products:
-            point.values[i] = values
+        for i, part in products.items():
+            point.values[i] = values[part] if plan.kernel.parts > 1 else values
         emitter.store_all(plan.kernel.epilogue.stores, point)
 
     emitter.hoist()
-    touched = _rows_touched(plan)
+    touched = _rows_touched(plan) if plan.kernel.parts == 1 else []  # of gates, asking takes longer than waiting
 
     def ahead(sb: Any, row: Any, column: Any, columns: int, batch: Any) -> list[Any]:
         coords = {**batch_coordinates(batch.ir), plan.m_axis: row.ir, plan.n_axis: column.ir}

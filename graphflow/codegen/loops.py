@@ -305,7 +305,7 @@ class LoopPlan:
         if isinstance(value, Compute):
             attrs = " ".join(f"{k}={self.attr_text(v)}" for k, v in value.attrs)
             return f"{value.op.name} {value.args} {value.dtype} {value.axes} {attrs} {_code_of(value.op.emit)}"
-        return "product"
+        return f"product {value.part}"
 
     def attr_text(self, value: Any) -> str:
         if isinstance(value, (Dim, int)) and not isinstance(value, bool):

@@ -14,9 +14,9 @@ from graphflow.core.dims import product
 from graphflow.core.view import View
 from graphflow.ir.graph import Graph, Node
 from graphflow.schedule.groups import Located
-from graphflow.schedule.kernels import Buffer
+from graphflow.schedule.kernels import Buffer, ContractKernel
 from graphflow.schedule.marks import Mark, Nested, Region, Swap, Walk, behind
-from graphflow.schedule.panels import in_panels, packing, panel_width
+from graphflow.schedule.panels import in_panels, may_have_panels, packing, panel_width, with_gates
 from graphflow.schedule.placement import Placement
 
 
@@ -159,18 +159,28 @@ class ControlFlow(Placement):
     def _packed_once(self, kernels: list[Any]) -> list[Any]:
         """Products with a matrix that is the same in every step read it as their tiles do: it is packed before."""
         written = {b for k in kernels for b in k.writes()}
-        out = []
-        for kernel in kernels:
-            width = panel_width(kernel)
-            if width is not None and kernel.b.buffer.kind != "slot" and kernel.b.buffer not in written:
-                packed = self.buffer(
-                    (kernel.n // width, kernel.k, width), kernel.b.buffer.dtype, "temp", None, "packed"
-                )
-                self.read_at[kernel.b.buffer].add(len(self.kernels))
-                self.kernels.append(packing(kernel, packed, width))
-                kernel = in_panels(kernel, packed, width)
+        out: list[Any] = []
+        left = list(kernels)
+        while left:
+            kernel = left.pop(0)
+            if may_have_panels(kernel) and kernel.b.buffer.kind != "slot" and kernel.b.buffer not in written:
+                joint = with_gates(kernel, left[0]) if left else None
+                if joint is not None and not any(b in k.reads() for k in left[1:] for b in kernel.writes()):
+                    kernel = joint
+                    del left[0]
+                kernel = self._packed(kernel)
             out.append(kernel)
         return out
+
+    def _packed(self, kernel: ContractKernel) -> ContractKernel:
+        width, parts = panel_width(kernel), kernel.parts
+        if width is None:
+            return kernel
+        shape = (kernel.n // (parts * width), kernel.k, parts, width)  # type: ignore[operator]
+        packed = self.buffer(shape, kernel.b.buffer.dtype, "temp", None, "packed")
+        self.read_at[kernel.b.buffer].add(len(self.kernels))
+        self.kernels.append(packing(kernel, packed))
+        return in_panels(kernel, packed)
 
     def _enclose(self, node: Node, kernels: list[Any], results: list[Located]) -> None:
         """Enter the kernels of a control op as one, with all that they read and write."""

@@ -57,9 +57,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Product:
-    """In the epilogue of a contraction: the finished element of the product."""
+    """In the epilogue of a contraction: the finished element of the product (of its part number ``part``)."""
 
     dtype: DType
+    part: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,8 @@ class ContractKernel:
     """C[b.., m, n] = sum over k of A[b.., m, k] * B[b.., k, n], then a body per element (``epilogue``).
 
     ``a``, ``b`` walk the domain (batch.., m, n, k); the epilogue is a LoopKernel over (batch.., m, n) whose value 0 is
-    the product.
+    the product. Where the n columns come in several ``parts`` of equal size, the epilogue walks the columns of one part
+    and finds the elements of all parts side by side.
     """
 
     batch: Shape
@@ -225,6 +227,7 @@ class ContractKernel:
     nodes: list[Node] = field(default_factory=list)
     why: str = ""
     kind: str = "Contract"
+    parts: int = 1
 
     @property
     def operands(self) -> list[Access]:

@@ -20,11 +20,12 @@ from graphflow_kernels.cpu.value import Value
 
 Pointer = Callable[[ScalarBuilder, Value], Any]
 """Given the number of the product in the batch, the address of the first element of an operand."""
-Epilogue = Callable[[ScalarBuilder, Value, Value, Value, "Value | None", Value], None]
+Epilogue = Callable[[ScalarBuilder, Value, Value, Any, "Value | None", Value], None]
 """``epilogue(b, row, column, values, mask, batch)``: does with finished sums what is to be done, stores included.
 
-`values` are the sums of one row from `column` on, as many as `b` has lanes (one or a vector); only the lanes of `mask`
-exist, where there is one. `row`, `column` and `batch` are single int64 values.
+`values` are the sums of one row from `column` on, as many as `b` has lanes (one or a vector), a list of them where the
+product has several parts; only the lanes of `mask` exist, where there is one. `row`, `column` and `batch` are single
+int64 values.
 """
 Ahead = Callable[[ScalarBuilder, Value, Value, int, Value], "list[Any]"]
 """``ahead(b, row, column, columns, batch)``: the addresses of the cache lines that the epilogue will touch of `columns`
@@ -225,7 +226,8 @@ class _Nest:
             builder.store(self.tile, table)
             return table, 0
         with loop(s, 0, rows) as r:
-            lines = self.ahead(s, self.first_row + i + r, self.first_column + j, self.width, self.batch)
+            columns = self.width // self.gemm.parts
+            lines = self.ahead(s, self.first_row + i + r, self.first_column + j, columns, self.batch)
             with builder.goto_entry_block():
                 table = builder.alloca(POINTER, len(lines) * self.gemm.tile.rows)
             for number, line in enumerate(lines):
@@ -324,9 +326,13 @@ class _Nest:
             row, start = self.first_row + i + r, r * self.width
 
             def vector(b: ScalarBuilder, c: Value, mask: Value | None) -> None:
-                values = b.load(self.tile, start + c, gemm.dtype)
-                self.epilogue(b, row, self.first_column + j + c, values, mask, self.batch)
+                values = [b.load(self.tile, start + c + p * gemm.lanes, gemm.dtype) for p in range(gemm.parts)]
+                found = values if gemm.parts > 1 else values[0]
+                self.epilogue(b, row, self.first_column + j + c, found, mask, self.batch)
 
+            if gemm.parts > 1:
+                vector(v, s.const(0, "int64"), None)
+                return
             with loop(s, 0, whole, gemm.lanes) as c:
                 vector(v, c, v.mask_first(columns - c) if masked else None)
             if not even and not masked:

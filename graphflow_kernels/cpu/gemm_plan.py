@@ -116,6 +116,8 @@ class Gemm:
     k: int | None
     a: Layout
     b: Layout
+    parts: int = 1
+    """Of how many parts, a vector each, the columns are that the epilogue takes together. They make one tile."""
 
     @property
     def dtype(self) -> str:
@@ -147,6 +149,9 @@ class Gemm:
         """The register tile, chosen for the sizes that are known."""
         most = BASE_TILES[self.target.name][ITEMSIZE[self.dtype]].rows
         m = self.m
+        if self.parts > 1:
+            free = self.target.registers - 1 - (not self.target.has_fma)
+            return Tile(next(r for r in (8, 4, 2, 1) if (r + 1) * self.parts <= free or r == 1), self.parts)
         if m is None:
             return Tile(most, self._vectors)
         if self._few_rows:
@@ -167,6 +172,8 @@ class Gemm:
     def _vectors(self) -> int:
         """Vectors of columns in a tile."""
         vectors = BASE_TILES[self.target.name][ITEMSIZE[self.dtype]].vectors
+        if self.parts > 1:
+            return self.parts
         if self.single_row:
             vectors = self.row_width // self.lanes
         elif self._few_rows:
@@ -182,7 +189,7 @@ class Gemm:
     @property
     def may_be_row(self) -> bool:
         """Whether C is a wide row, or may be one at run time."""
-        wide = self.n is None or self.n > 4 * self.lanes
+        wide = (self.n is None or self.n > 4 * self.lanes) and self.parts == 1
         return self.m in (None, 1) and wide and self.b_may_be_direct and self.a.dtype == self.dtype
 
     @property
@@ -257,6 +264,8 @@ class Gemm:
         """Whether B is read where it is, for `m` rows (a number or a value)."""
         if not self.b_may_be_direct:
             return False
+        if self.parts > 1:
+            return True  # each row of B is a row of the tile
         small = self.n is not None and self.k is not None and self.n * self.k * ITEMSIZE[self.dtype] <= DIRECT_B_BYTES
         return True if small else m <= DIRECT_ROWS
 

@@ -69,8 +69,10 @@ class Product:
         known = set(known)
         sizes = self._numbers(a, b)
         fixed = {name: value if name in known else None for name, value in sizes.items()}
-        layouts = [Layout(_name(x), fixed[f"{key}_row"], fixed[f"{key}_col"]) for key, x in (("a", a), ("b", b))]
-        self.gemm = Gemm(target, fixed["m"], fixed["n"], fixed["k"], *layouts)
+        layout_a, layout_b = (
+            Layout(_name(x), fixed[f"{key}_row"], fixed[f"{key}_col"]) for key, x in (("a", a), ("b", b))
+        )
+        self.gemm = Gemm(target, fixed["m"], fixed["n"], fixed["k"], layout_a, layout_b)
         self._native = Native(emit_product(self.gemm, finish), target, opt=0)
         pointer, integer = ctypes.c_void_p, ctypes.c_int64
         self._kernel = self._native.function("kernel", pointer, pointer, integer, integer, pointer)

@@ -16,7 +16,7 @@ from graphflow.nn import functional as F
 from graphflow_kernels.cpu.target import host
 
 HERE = Path(__file__).parent
-SUBSET = ("test_fusion.py", "test_special_values.py")
+SUBSET = ("test_fusion.py", "test_gates.py", "test_special_values.py")
 
 
 @pytest.mark.parametrize("target", ["avx2", "sse2"])
