@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 ELSEWHERE = {  # TensorFlow 1, PyTorch, Keras
     "Adam": "gf.optim.Adam",
@@ -50,10 +50,24 @@ ELSEWHERE = {  # TensorFlow 1, PyTorch, Keras
 }
 
 
-def hint(name: str, names: Iterable[str]) -> str:
+KERAS = {  # the same for gf.keras and gf.keras.layers
+    "RandomBrightness": "gf.data.transforms.ColorJitter, in the data pipeline",
+    "RandomContrast": "gf.data.transforms.ColorJitter, in the data pipeline",
+    "RandomCrop": "gf.data.transforms.RandomCrop, in the data pipeline",
+    "RandomFlip": "gf.data.transforms.RandomHorizontalFlip, in the data pipeline",
+    "RandomRotation": "gf.data.transforms.RandomRotation, in the data pipeline",
+    "RandomTranslation": "gf.data.transforms.RandomAffine, in the data pipeline",
+    "RandomZoom": "gf.data.transforms.RandomResizedCrop, in the data pipeline",
+    "applications": "gf.models, without weights",
+    "datasets": "gf.datasets: load_digits() needs no network, load_mnist(folder) reads the files of MNIST",
+    "mixed_precision": "gf.autocast, and gf.train's precision policies",
+}
+
+
+def hint(name: str, names: Iterable[str], table: Mapping[str, str] = ELSEWHERE) -> str:
     """What to use in place of a name that is not there: what it is here, or names like it."""
-    if name in ELSEWHERE:
-        return f"; here it is {ELSEWHERE[name]}"
+    if name in table:
+        return f"; here it is {table[name]}"
     import difflib  # only errors need it
 
     close = difflib.get_close_matches(name, names, 3)

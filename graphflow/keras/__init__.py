@@ -12,6 +12,10 @@ True
 
 from __future__ import annotations
 
+from typing import Any as _Any
+
+from graphflow.core.elsewhere import KERAS as _KERAS
+from graphflow.core.elsewhere import hint as _hint
 from graphflow.keras import (
     activations,
     backend,
@@ -40,3 +44,7 @@ from graphflow.keras.optimizers import Optimizer
 from graphflow.keras.regularizers import Regularizer
 from graphflow.keras.symbolic import Input, KerasTensor
 from graphflow.variable import Variable
+
+
+def __getattr__(name: str) -> _Any:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_hint(name, globals(), _KERAS)}")

@@ -151,3 +151,14 @@ def test_metrics_in_the_place_of_weights() -> None:
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])  # the third is loss_weights, as in Keras 3
     with pytest.raises(TypeError, match="metrics go by keyword"):
         model.fit(X, Y, verbose=0)
+
+
+def test_names_that_are_elsewhere() -> None:
+    for call, message in [
+        (lambda: keras.datasets, "here it is gf.datasets: load_digits"),
+        (lambda: keras.layers.RandomFlip, "here it is gf.data.transforms.RandomHorizontalFlip, in the data pipeline"),
+        (lambda: keras.layers.Densee, "did you mean Dense"),
+        (lambda: keras.sequential, "did you mean Sequential"),
+    ]:
+        with pytest.raises(AttributeError, match=message):
+            call()

@@ -117,15 +117,16 @@ def test_optimizers_are_those_of_gf_with_their_defaults() -> None:
 def test_names_that_are_called_otherwise_here_say_so() -> None:
     import re
 
-    from graphflow.core.elsewhere import ELSEWHERE, hint
+    from graphflow.core.elsewhere import ELSEWHERE, KERAS, hint
 
     with pytest.raises(AttributeError, match=r"gf\.Variable"):
         gf.get_variable  # noqa: B018
     with pytest.raises(AttributeError, match="did you mean.*placeholder"):
         gf.placehoder  # noqa: B018
     assert hint("__path_to_nowhere__", ["a"]) == ""
-    for name, here in ELSEWHERE.items():
-        assert not hasattr(gf, name), f"gf.{name} is there: it needs no hint"
+    for name, here in [*ELSEWHERE.items(), *KERAS.items()]:
+        place: Any = gf if ELSEWHERE.get(name) == here else gf.keras
+        assert not hasattr(place, name), f"{place.__name__}.{name} is there: it needs no hint"
         for dotted in re.findall(r"gf((?:\.\w+)+)", here):
             value: Any = gf
             for part in dotted[1:].split("."):

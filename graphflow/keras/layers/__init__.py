@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphflow.core.elsewhere import KERAS as _KERAS
+from graphflow.core.elsewhere import hint as _hint
 from graphflow.keras import config
 from graphflow.keras.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from graphflow.keras.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
@@ -121,3 +123,7 @@ def serialize(layer: Any) -> dict[str, Any]:
 def deserialize(data: Any, custom_objects: Any = None) -> Any:
     """A layer from data."""
     return config.deserialize(data, custom_objects)
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_hint(name, globals(), _KERAS)}")
