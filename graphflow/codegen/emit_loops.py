@@ -502,9 +502,9 @@ def _combine(sb: ScalarBuilder, combine: str, a: Value, b: Value) -> Value:
     if combine == "mul":
         return a * b
     if combine == "max":
-        return sb.maximum(a, b)
+        return sb.maximum(b, a)  # whether b is NaN need not wait for a
     if combine == "min":
-        return sb.minimum(a, b)
+        return sb.minimum(b, a)
     return a | b if combine == "or" else a & b
 
 

@@ -14,7 +14,7 @@ class EqualSizes:
     """Classes of sizes that assumptions make equal.
 
     ``names`` says what to write for a name that equals another name or a number: the number if there is one, else the
-    name that was mentioned first.
+    name that was mentioned first; for one that equals a multiple of another, that.
 
     >>> from graphflow.core.dims import Dim
     >>> n, m, k = Dim("n"), Dim("m"), Dim("k")
@@ -35,7 +35,19 @@ class EqualSizes:
             if isinstance(size, Dim) and self._find(size) != size:
                 self.names[str(size.terms[0][0][0])] = self._find(size)
         for a, b in pairs:
+            self._name(*_without_factor(substitute(a, self.names), substitute(b, self.names)))
+        for a, b in pairs:
             self._join(*_without_factor(substitute(a, self.names), substitute(b, self.names)))
+
+    def _name(self, a: Size, b: Size) -> None:
+        """Write a multiple of a name, 64n, for another name that equals it: each binds n when there is data."""
+        for single, line in ((a, b), (b, a)):
+            if not isinstance(single, Dim) or not isinstance(line, Dim) or not _is_plain(single) or _is_plain(line):
+                continue
+            (name,) = single.names()
+            if line.as_line() is not None and name not in line.names():
+                self.names = {k: substitute(v, {name: line}) for k, v in self.names.items()} | {name: line}
+                return
 
     def same(self, a: Size, b: Size) -> bool:
         """Whether the assumptions make the two sizes equal."""

@@ -11,7 +11,7 @@ from typing import Any
 from graphflow.core.dims import Dim, broadcast_shapes
 from graphflow.core.dtypes import as_dtype, default_float, int32, int64
 from graphflow.core.errors import DTypeError, IndexingError, ShapeError, at_line, user_origin
-from graphflow.ops.composite import log_softmax
+from graphflow.ops.composite import _shifted, log_softmax
 from graphflow.ops.creation import beside, iota
 from graphflow.ops.define import cast, promote, public
 from graphflow.ops.elementwise import abs, relu, square, where
@@ -204,11 +204,16 @@ def cross_entropy(
         raise ShapeError(at_line("cross_entropy needs an input with a class axis, got a 0-d tensor", user_origin()))
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(at_line(f"label_smoothing goes from 0 to 1, got {label_smoothing}", user_origin()))
-    logs = log_softmax(floating(x), axis=_class_axis(x))
+    axis = _class_axis(x)
     if t.dtype.is_float:
-        loss = _soft_target_loss(logs, t, weight, reduction, label_smoothing)
-    else:
+        loss = _soft_target_loss(log_softmax(floating(x), axis), t, weight, reduction, label_smoothing)
+    elif label_smoothing or weight is not None:
+        logs = log_softmax(floating(x), axis)
         loss = _label_loss("cross_entropy", logs, t, weight, ignore_index, reduction, label_smoothing)
+    else:  # one number of each row, which can be found while its powers are summed
+        shifted, axes, _ = _shifted(x, axis, None)
+        total = log(_reduce(SUM, exp(shifted), axes, False))
+        loss = _label_loss("cross_entropy", shifted, t, None, ignore_index, reduction, 0.0, total)
     return cast(loss, result_dtype(x))
 
 
@@ -236,8 +241,16 @@ def _class_weights(weight: Any, x: Tensor) -> Tensor:
 
 
 def _label_loss(
-    name: str, logs: Tensor, labels: Tensor, weight: Any, ignore: int, reduction: str, smoothing: float
+    name: str,
+    logs: Tensor,
+    labels: Tensor,
+    weight: Any,
+    ignore: int,
+    reduction: str,
+    smoothing: float,
+    total: Tensor | None = None,
 ) -> Tensor:
+    """The loss of log-probabilities, or of what becomes one when `total`, a number for each row, is taken away."""
     axis = _class_axis(logs)
     classes = logs.shape[axis]
     expected = logs.shape[:axis] + logs.shape[axis + 1 :]
@@ -245,10 +258,13 @@ def _label_loss(
         message = f"{name}: input of shape {logs.shape} needs labels of shape {expected}, got {labels.shape}"
         raise ShapeError(at_line(message, user_origin()))
     labels = _check_labels(labels, classes, name, ignore)
-    chosen = _at_label(labels, axis, classes)
+    # Narrow integers fill fewer vectors; labels out of their range are caught below.
+    narrow = labels if isinstance(classes, Dim) else cast(labels, int32)
+    chosen = _at_label(narrow, axis, classes)
     weights = None if weight is None else _class_weights(weight, logs)
     weighted = logs if weights is None else logs * weights
-    loss = -_reduce(SUM, where(chosen, weighted, 0.0), (axis,), False)
+    picked = _reduce(SUM, where(chosen, weighted, 0.0), (axis,), False)
+    loss = -picked if total is None else total - picked
     if smoothing:
         even = -_reduce(SUM, weighted, (axis,), False) / count_along(logs, (axis,), logs.dtype)
         loss = (1.0 - smoothing) * loss + smoothing * even

@@ -129,9 +129,7 @@ class TapeProgram:
         graph = Graph("backward")
         recorder = Recorder(graph)
         with recording_defaults(recorder), dispatch.no_grad():
-            symbols = [
-                recorder.placeholder(AVal(t.shape, t.dtype), f"t{i}", t.requires_grad) for i, t in enumerate(tensors)
-            ]
+            symbols = _symbols(tensors, recorder)
             root = tensors[-1]
             seed = (
                 recorder.placeholder(AVal(root.shape, root.dtype), "seed")
@@ -142,7 +140,8 @@ class TapeProgram:
         self._leaves = [i for i, t in enumerate(tensors) if t._tape is None and i in grads]
         results = [grads[i]._node for i in self._leaves]
         needed = set(ancestors(results))
-        self._inputs = [i for i, s in enumerate(symbols) if s._node in needed]
+        fed = [s._node is not None and s._node.op.name == "placeholder" for s in symbols]
+        self._inputs = [i for i, s in enumerate(symbols) if fed[i] and s._node in needed]
         self._seeded = seeded and seed._node in needed
         inputs = [symbols[i]._node for i in self._inputs]
         with recording_defaults(recorder):
@@ -155,6 +154,25 @@ class TapeProgram:
             arrays.append(seed._data)  # type: ignore[union-attr]
         slopes = self.executable.run([a if a.flags.c_contiguous else a.copy() for a in arrays])  # type: ignore[union-attr]
         return [(tensors[i], Tensor(a)) for i, a in zip(self._leaves, slopes)]
+
+
+def _symbols(tensors: Sequence[Tensor], recorder: Recorder) -> list[Tensor]:
+    """A symbol for each tensor on the tape: to be fed or, if it has gaps in memory, a view of what it is part of.
+
+    So nothing is copied to be fed: queries, keys and values are read where one product has put them side by side.
+    """
+    numbers = {id(t): i for i, t in enumerate(tensors)}
+    symbols: list[Tensor] = []
+    for i, t in enumerate(tensors):
+        tape = t._tape
+        if tape is not None and getattr(tape.op, "kind", None) == "view" and not t._data.flags.c_contiguous:  # type: ignore[union-attr]
+            operands = [symbols[numbers[id(a)]] for a in tape.args]
+            view = dispatch.apply(tape.op, operands, tape.attrs)  # type: ignore[arg-type]
+            view.requires_grad = t.requires_grad  # nothing else is recorded with gradients here
+            symbols.append(view)
+        else:
+            symbols.append(recorder.placeholder(AVal(t.shape, t.dtype), f"t{i}", t.requires_grad))
+    return symbols
 
 
 def _sweep(tensors: Sequence[Tensor], symbols: Sequence[Tensor], seed: Tensor) -> dict[int, Tensor]:

@@ -142,6 +142,8 @@ class Placement:
         activation's argument), or two of values that are stored already. Variables are not read again, so that their
         updates need not wait.
         """
+        if self._is_stored(node):
+            return False
         cost, length, leaves, seen, stack = 0, 0, set(), {node}, [node]
         while stack:
             at = stack.pop()
@@ -161,6 +163,11 @@ class Placement:
         if len(large) > 1:
             return len(large) == 2 and all(n in self.located for n in large)
         return all(n in self.located or self._wanted(n, node) for n in large)
+
+    def _is_stored(self, node: Node) -> bool:
+        """Whether something to come takes the value from memory in any case: a matrix product, say."""
+        later = [u for u in self.users.get(node, ()) if self.number[u] > self.now]
+        return any(u.op.kind in ("contract", "library") or u.op.kind == "view" and self._is_stored(u) for u in later)
 
     def _may_repeat(self, node: Node) -> bool:
         reads = [self.located[i].buffer.kind for i in node.inputs if i in self.located]

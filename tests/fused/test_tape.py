@@ -109,6 +109,19 @@ def test_backward_again() -> None:
             (y * 2.0).backward()
 
 
+def test_parts_of_an_operand_are_read_where_they_lie() -> None:
+    def heads(x: gf.Tensor) -> gf.Tensor:
+        q, k, v = gf.permute_dims(gf.reshape(x, (2, 5, 3, 2, 4)), (2, 0, 3, 1, 4))
+        return (F.scaled_dot_product_attention(q, k, v, is_causal=True) * k[:, :, ::2].sum()).sum()
+
+    x = RNG.normal(size=(2, 5, 24))
+    (want,), (got,) = slopes(heads, (x,), -1), slopes(heads, (x,), 0)
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+    program = programs()[-1]
+    shapes = [n.aval.shape for n in program.executable.inputs]
+    assert shapes.count((2, 2, 5, 4)) == 1, "the result is fed; queries, keys and values are seen in x"
+
+
 def test_gradients_of_gradients_are_left_to_the_sweep() -> None:
     x = gf.tensor(X, requires_grad=True)
     with gf.config(native_after=0):

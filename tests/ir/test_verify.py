@@ -149,6 +149,13 @@ def test_a_number_speaks_for_all_that_equal_it() -> None:
     assert EqualSizes([(N, M), (M, K), (K, 5)]).names == {"n": 5, "m": 5, "k": 5}
 
 
+def test_a_name_that_equals_a_multiple_of_another_is_written_so() -> None:
+    sizes = EqualSizes([(64 * N, M), (K, 2 * M + 1)])
+    assert sizes.names == {"m": 64 * N, "k": 128 * N + 1} and sizes.same(2 * M, 128 * N) and not sizes.same(M, N)
+    # Neither may stand in its own place, and where two names make a size, that tells neither.
+    assert EqualSizes([(2 * N, N), (M, N * K)]).names == {}
+
+
 def test_substitution_goes_everywhere() -> None:
     names = {"n": M, "k": 4}
     assert substitute((N, (2 * N + K, "n", 3)), names) == (M, (2 * M + 4, "n", 3))

@@ -26,8 +26,34 @@ from graphflow.variable import Variable
 
 def _standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
     """x with mean 0 and variance 1 along the axes."""
+    with dispatch.no_grad():
+        value = _standard(x, axes, eps)[0]
+    return apply(STANDARDIZED, (value, x), {"axes": axes, "eps": eps})  # type: ignore[no-any-return]
+
+
+def _standard(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor]:
+    """That, and what it was divided by."""
     centered = x - mean(x, axes, True)
-    return centered * rsqrt(mean(square(centered), axes, True) + eps)
+    scale = rsqrt(mean(square(centered), axes, True) + eps)
+    return centered * scale, scale
+
+
+def _standardized_vjp(
+    g: Tensor, out: Tensor, value: Tensor, x: Tensor, axes: tuple[int, ...], eps: float
+) -> tuple[Tensor | None, ...]:
+    """Two means, then one more walk; of x only its standardized form is needed, which is there already."""
+    standard, scale = _standard(x, axes, eps)
+    share = mean(g * standard, axes, True)
+    return None, (g - mean(g, axes, True) - standard * share) * scale
+
+
+STANDARDIZED = rule(
+    "standardized",
+    _standardized_vjp,
+    "Mean 0 and variance 1 along some axes: value, x -> value.",
+    lambda: [Sample(((4, 3), (4, 3)), {"axes": (1,), "eps": 1e-5}, grad=False)],
+    "wide float",
+)
 
 
 def _scaled(x: Tensor, weight: Any, bias: Any) -> Tensor:
