@@ -11,7 +11,7 @@ from graphflow.core.aval import AVal
 from graphflow.core.config import current as settings
 from graphflow.core.dims import Dim, Shape
 from graphflow.core.dtypes import DType, as_dtype, bool_, default_float, default_int, scalar_result_type
-from graphflow.core.errors import GradientError, TraceError, at_line, user_origin
+from graphflow.core.errors import GradientError, IndexingError, TraceError, at_line, user_origin
 from graphflow.core.op import Op
 from graphflow.operators import Operators
 
@@ -240,6 +240,8 @@ class Eager:
                 return self._wrap(data, op, args, attrs)
         try:
             data = op.ref(*[a._data for a in args], **attrs)
+        except IndexingError as error:
+            raise IndexingError(at_line(str(error), user_origin())) from None
         except Exception:
             check_args(op, args, attrs)  # a clearer error, if the operands are at fault
             raise

@@ -200,6 +200,8 @@ class Module(Tree):
         With ``assign`` they get the dtypes of the values. Nothing changes unless everything fits. Raises StateError
         listing every missing and unexpected key (unless ``strict`` is False) and every shape that differs.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"load_state_dict takes a dict (gf.load(path) gives it), got a {type(state_dict).__name__}")
         return load_into(type(self).__name__, dict(self._persistent()), state_dict, strict, assign)
 
     # -- changing everything at once --------------------------------------------------------------------------------

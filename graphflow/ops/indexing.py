@@ -138,7 +138,7 @@ class _Reader:
         if not all(m in (n, 0) for m, n in zip(mask.shape, sizes)):  # the Array API lets a mask be empty
             raise _fail(f"a mask of shape {shape_str(mask.shape)} cannot index axes of shape {shape_str(sizes)}")
         data = mask._concrete(
-            "indexing with a bool mask, whose result's size depends on",
+            "indexing with a bool mask, whose result's size depends on its numbers,",
             "gf.where(mask, x, 0), or x.at[mask].set(value)",
         )
         for size, places in zip(sizes, np.nonzero(data)):

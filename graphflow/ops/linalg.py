@@ -368,6 +368,12 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     >>> gf.linear(gf.ones((5, 3)), gf.ones((2, 3)), gf.ones(2)).shape
     (5, 2)
     """
-    weight = as_tensor(weight)
+    x, weight = as_tensor(x), as_tensor(weight)
+    if x.ndim and weight.ndim and not same_size(x.shape[-1], weight.shape[-1]):
+        message = (
+            f"linear: the weight {shape_str(weight.shape)} is for {weight.shape[-1]} features, "
+            f"the input has shape {shape_str(x.shape)}"
+        )
+        raise ShapeError(at_line(message, user_origin()))
     out = matmul(x, matrix_transpose(weight) if weight.ndim > 1 else weight)
     return out if bias is None else out + bias

@@ -40,7 +40,7 @@ def nonzero(x: Any, /, *, as_tuple: bool = True) -> Any:
         return argwhere(x)
     if x.ndim == 0:
         raise ShapeError(at_line("nonzero needs a tensor of rank 1 or more", user_origin()))
-    data = x._concrete("gf.nonzero, whose result's size depends on", "gf.where, or a mask multiplied in")
+    data = x._concrete("gf.nonzero, whose result's size depends on its numbers,", "gf.where, or a mask multiplied in")
     return tuple(Tensor(i) for i in np.nonzero(data if x.dtype is bool_ else data != 0))
 
 
@@ -52,5 +52,7 @@ def argwhere(x: Any, /) -> Tensor:
     >>> gf.argwhere(gf.tensor([[0, 5], [6, 0]])).tolist()
     [[0, 1], [1, 0]]
     """
-    data = as_tensor(x)._concrete("gf.argwhere, whose result's size depends on", "gf.where, or a mask multiplied in")
+    data = as_tensor(x)._concrete(
+        "gf.argwhere, whose result's size depends on its numbers,", "gf.where, or a mask multiplied in"
+    )
     return Tensor(np.argwhere(data))

@@ -165,7 +165,9 @@ class UniqueInverse(NamedTuple):
 
 def _unique(x: Any, name: str) -> UniqueAll:
     x = as_tensor(x)
-    data = x._concrete(f"gf.{name}, whose result's size depends on", "it outside the graph, on concrete tensors")
+    data = x._concrete(
+        f"gf.{name}, whose result's size depends on its numbers,", "it outside the graph, on concrete tensors"
+    )
     # Every NaN is a value of its own (Array API).
     found = np.unique(data, return_index=True, return_inverse=True, return_counts=True, equal_nan=False)
     values, indices, inverse, counts = found

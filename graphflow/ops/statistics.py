@@ -214,7 +214,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     if index.ndim != 1:
         raise ShapeError(at_line(f"bincount takes a vector, got shape {shape_str(index.shape)}", user_origin()))
     if index._data is None:
-        size = minlength or index._concrete("gf.bincount, whose result's size depends on", "minlength=")
+        size = minlength or index._concrete("gf.bincount, whose result's size depends on its numbers,", "minlength=")
     else:
         if index._data.size and index._data.min() < 0:
             raise ValueError(at_line(f"bincount counts numbers from 0, got {int(index._data.min())}", user_origin()))

@@ -304,7 +304,10 @@ def _as_groups(params: Any) -> list[Mapping[str, Any]]:
         raise TypeError(f"parameters come as a list, such as model.parameters(); got one {type(params).__name__}")
     params = list(params)
     if not params:
-        raise ValueError("the optimizer got an empty parameter list")
+        raise ValueError(
+            "the optimizer got an empty parameter list (a Module finds layers in attributes, nn.ModuleList and "
+            "nn.ModuleDict, but not in plain lists and dicts)"
+        )
     return params if isinstance(params[0], Mapping) else [{"params": params}]
 
 

@@ -187,3 +187,17 @@ def test_adaptive_softmax() -> None:
         nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 7])
     with pytest.raises(gf.errors.ShapeError, match="and target .batch,., got"):
         layer(x, gf.tensor([1]))
+
+
+def test_mistakes_name_what_does_not_fit_and_where() -> None:
+    x = gf.tensor(X)
+    with pytest.raises(
+        gf.errors.ShapeError, match=r"(?s)linear: the weight \(2, 5\) is for 5 features.*\(3, 4\).*test_lay"
+    ):
+        nn.Linear(5, 2)(x)
+    with pytest.raises(IndexError, match=r"(?s)index 7 is out of range for axis 0 of size 5.*test_layers"):
+        nn.Embedding(5, 2)(gf.tensor([7]))
+    with pytest.raises(TypeError, match=r"takes a dict \(gf.load\(path\) gives it\), got a str"):
+        nn.Linear(5, 2).load_state_dict("model.pt")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="empty parameter list .*nn.ModuleList"):
+        gf.optim.SGD(nn.Identity().parameters())
