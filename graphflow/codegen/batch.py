@@ -18,8 +18,8 @@ from graphflow.codegen.jit import Object, Unit
 from graphflow.codegen.llvm import Assembly
 from graphflow.core.errors import CompileError
 
-PART = 300
-"""Lines of LLVM assembly (some 15 ms of compiling) that are worth an object of their own."""
+PART = 600
+"""Lines of LLVM assembly (some 30 ms of compiling) that are worth an object of their own while all threads are busy."""
 
 
 class Batch:

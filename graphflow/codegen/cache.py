@@ -3,9 +3,10 @@
     <root>/index/<kernel>     the name of the object file that holds this kernel
     <root>/objects/<object>   names of the kernels, symbols that they call in other objects, object code
 
-A kernel's name hashes its content, the CPU it was compiled for and the versions of the compilers, so an entry is
-never out of date, only unused. Files are written aside and renamed into place, and every read is checked: several
-processes may work here at once without locks, and a truncated or foreign file counts as absent and is written again.
+Records of whole programs (`graphflow.runtime.recall`) lie here in the same way. A name hashes the content, the CPU it
+was compiled for and the versions of the compilers, so an entry is never out of date, only unused. Files are written
+aside and renamed into place, and every read is checked: several processes may work here at once without locks, and a
+truncated or foreign file counts as absent and is written again.
 Nothing here imports Numba.
 """
 
@@ -23,6 +24,8 @@ from typing import Any, NamedTuple
 
 FORMAT = b"graphflow kernels 2"
 _DEFAULT_MEGABYTES = 512
+LOOK = 50
+"""The folder is looked through whenever a process has stored so manyth a part of the limit."""
 _ABANDONED_SECONDS = 3600
 _versions: bytes | None = None
 _caches: dict[tuple[str, int], DiskCache] = {}
@@ -82,7 +85,7 @@ class Found(NamedTuple):
 
 
 class DiskCache:
-    """Compiled kernels in the folder `root`, at most `limit` bytes of them; the least recently used go first."""
+    """Compiled kernels in the folder `root`, about `limit` bytes of them; the least recently used go first."""
 
     def __init__(self, root: str, limit: int) -> None:
         self.root = root
@@ -90,6 +93,7 @@ class DiskCache:
         self._index = os.path.join(root, "index")
         self._objects = os.path.join(root, "objects")
         self._warned = False
+        self._unseen = limit  # bytes stored since the folder was looked through; the first time it always is
 
     def find(self, kernels: Iterable[str]) -> list[Found]:
         """The objects that hold the wanted `kernels`; absent kernels are in none."""
@@ -138,7 +142,10 @@ class DiskCache:
                 for kernel in kernels:
                     _write(os.path.join(self._index, kernel), name.encode("ascii"))
                 kept.add(name)
-            self._evict(kept)
+                self._unseen += len(body)
+            if self._unseen * LOOK > self.limit:  # looking through thousands of files takes longer than storing one
+                self._evict(kept)
+                self._unseen = 0
         except OSError as error:
             if not self._warned:
                 self._warned = True

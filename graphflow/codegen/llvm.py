@@ -32,7 +32,7 @@ def _initialize() -> Any:
 def preload() -> None:
     """Have the system load LLVM's library while Python does something else: llvmlite then finds it in memory."""
     spec = find_spec("llvmlite") if "llvmlite.binding" not in sys.modules else None
-    if os.name != "posix" or spec is None or spec.origin is None:
+    if not sys.platform.startswith("linux") or spec is None or spec.origin is None:
         return
     import ctypes
 
