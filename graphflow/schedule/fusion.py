@@ -51,6 +51,7 @@ from graphflow.schedule.kernels import (
     Reduce,
 )
 from graphflow.schedule.marks import Nested
+from graphflow.schedule.order import updates_early
 from graphflow.schedule.placement import is_tiny
 from graphflow.schedule.split import split_reduction
 from graphflow.schedule.user import UserOps
@@ -74,15 +75,16 @@ class Fuser(ControlFlow, Convolutions, Attentions, UserOps):
         return Program(self.finished(), self.buffers, self.inputs, results, updates, self.all_nodes)
 
     def finished(self) -> list[Kernel]:
-        kernels: list[Kernel] = []
+        kernels: list[Any] = []
         for kernel in map(self.finish, self.kernels):
-            if isinstance(kernel, Nested):
-                kernels.extend(kernel.kernels)
-            elif not isinstance(kernel, LoopKernel):
+            if not isinstance(kernel, LoopKernel):
                 kernels.append(kernel)
             elif kernel.stores:
                 kernels.extend(split_reduction(kernel, lambda shape, dtype: self.buffer(shape, dtype, "temp")))
-        return kernels
+        ordered: list[Kernel] = []
+        for kernel in updates_early(kernels):
+            ordered.extend(kernel.kernels if isinstance(kernel, Nested) else [kernel])
+        return ordered
 
     def visit(self, node: Node) -> None:
         self.now = self.number[node]

@@ -18,6 +18,7 @@ from graphflow.core.view import View
 from graphflow.ir.graph import Graph, Node
 from graphflow.schedule.groups import Axes, Chain, Exact, Fused, Group, Located, align, identity, walk_of
 from graphflow.schedule.kernels import Buffer, Compute, Const, HostStep, Indirect, Load, LoopKernel, SizeValue, Store
+from graphflow.schedule.order import last_that_may_fail
 
 MAX_REPEAT = 64  # cost up to which a value is computed again rather than stored
 MAX_REPEATED = 16  # ops up to which it is
@@ -314,11 +315,14 @@ class Placement:
         for node, _ in pairs:
             if node in self.floating:
                 self._settled(node)
+        last_check = last_that_may_fail(self.kernels)
         read_last = {self.located[n].buffer for n, _ in pairs if n in self.located and n not in self.fused}
         copies: list[tuple[Node, Buffer]] = []
         for node, own in pairs:
             fused = self.fused.get(node)
-            if fused is not None and own not in read_last and self._in_place(own, fused):
+            # A check that comes later may still fail the run, which then changes no variable.
+            safe = fused is not None and fused.group.number > last_check
+            if fused is not None and safe and own not in read_last and self._in_place(own, fused):
                 self._store(fused, own, View.contiguous(node.aval.shape))
             else:
                 copies.append((node, own))
@@ -338,8 +342,6 @@ class Placement:
         group = fused.group
         if max(self.read_at[own], default=-1) > group.number or self.written_at.get(own, -1) >= 0:
             return False
-        if any(isinstance(k, HostStep) for k in self.kernels[group.number :]):
-            return False  # a check that comes later may still fail the run, which then changes no variable
         if group.number not in self.read_at[own]:
             return True
         if group.contract is not None and own in (access.buffer for access in group.contract.operands):
