@@ -40,9 +40,17 @@ class PureFunction:
         self.results: list[Node] = [r._node for r in results]
         self.passing = [r.requires_grad for r in results]
         self.single = single  # whether it gives one tensor, not a list
-        self.executable = build(self.results, self.operands)
         self.has_loops = any(n.op.name == "scan" for n in self.operands[0].graph.nodes)
         self._gradients: dict[Any, tuple[PureFunction | None, tuple[int, ...]]] = {}
+        if not self.has_loops:  # with loops, those that keep something for gradients often run in its place
+            self.executable: Any = build(self.results, self.operands)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "executable":
+            raise AttributeError(name)
+        with _building, recording_defaults(self.operands[0].graph.recorder):
+            self.executable = build(self.results, self.operands)
+        return self.executable
 
     @staticmethod
     def record(name: str, function: Callable[..., Any], avals: Sequence[AVal]) -> PureFunction:
@@ -113,7 +121,6 @@ class FusedCall:
         self.into = list(into)
         self.back = list(back)
         self._reshapes = any(s is not None for s in (*into, *back))
-        self._run = pure.executable.run
         self._gradients: dict[Any, tuple[FusedCall | None, tuple[int, ...]]] = {}
         self._saving: dict[Any, Any] = {}
 
@@ -132,10 +139,10 @@ class FusedCall:
         data: list[Any] = [t._data for t in operands]
         arrays = [d if d.flags.c_contiguous else d.copy() for d in data]
         if self._reshapes:
-            outs = self._run([a if s is None else a.reshape(s) for a, s in zip(arrays, self.into)])
+            outs = self.pure.executable.run([a if s is None else a.reshape(s) for a, s in zip(arrays, self.into)])
             outs = [a if s is None else a.reshape(s) for a, s in zip(outs, self.back)]
         else:
-            outs = self._run(arrays)
+            outs = self.pure.executable.run(arrays)
         results = [Tensor(a) for a in outs]
         if _state.grad_enabled:
             for t in operands:
