@@ -7,12 +7,11 @@ gradients of the leaves. Tapes that differ from step to step are swept operation
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 from graphflow.autograd import unbroadcast
-from graphflow.core import config, dispatch
+from graphflow.core import config, dispatch, locks
 from graphflow.core.aval import AVal
 from graphflow.core.op import OPS
 from graphflow.ir.graph import Graph, ancestors
@@ -25,7 +24,7 @@ from graphflow.trace.recorder import Recorder
 TAPES = 4096  # kinds of tapes that are remembered
 LONGEST = 2000  # tensors on a tape: longer ones (loops over time) would take seconds to compile
 VARIANTS = 4  # programs for tapes of the same operations on other sizes: more are not worth their compilation
-_building = threading.RLock()
+_building = locks.rlock()
 _programs: dict[tuple[Any, ...], Any] = {}  # for each kind of tape how often it was swept, then its program
 _variants: dict[tuple[Any, ...], int] = {}
 
