@@ -91,6 +91,8 @@ def burst(seconds: float) -> dict[str, Any]:
 
 def peak(workload: str, steps: int = 5) -> dict[str, Any]:
     """The memory of a workload, from its data to its fifth step; GraphFlow also says what its program asks for."""
+    if state.way.family == "graphflow":
+        import llvmlite.binding  # noqa: F401 - some programs need it, as others need what PyTorch loads when imported
     build(PRIMER.name)
     for _ in range(PRIMED):
         state.step()
