@@ -57,6 +57,7 @@ ALLOWED_IN_FUNCTIONS: dict[tuple[str, str], str] = {
     ("graphflow.ir.export", "graphflow.viz.programs"): "Graph.draw is a front door to the interactive page",
     ("graphflow.trace.compile", "graphflow.viz.page"): "so is the draw of a compiled function",
     ("graphflow.trace.compile", "graphflow.runtime.profiler"): "profile() is a front door to the profiler",
+    ("graphflow.trace.compile", "graphflow.runtime.build"): "so is compile() to what makes programs",
     ("graphflow.ops.control", "graphflow.trace.branches"): "the branches of cond are recorded as graphs of their own",
     ("graphflow.ops.control", "graphflow.ir.interpreter"): "the reference of cond runs one of them",
     ("graphflow.ops.loops", "graphflow.trace.loops"): "so are the bodies of loops",

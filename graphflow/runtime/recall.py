@@ -19,7 +19,6 @@ kernels that the cache has lost.
 from __future__ import annotations
 
 import marshal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from graphflow.codegen.cache import disk_cache
 from graphflow.codegen.image import Image, load
 from graphflow.codegen.jit import link_units, load_units
 from graphflow.codegen.llvm import preload
+from graphflow.core import locks
 from graphflow.core.dtypes import as_dtype
 from graphflow.ir.graph import Graph, Node
 from graphflow.runtime import gang
@@ -93,8 +93,8 @@ class Recalled(Native):
         self._make = make
         self._whole: Any = None
         self._fits = False  # whether calls are of the recorded sizes
-        self._lock = threading.Lock()
-        self._making = threading.Lock()
+        self._lock = locks.lock()
+        self._making = locks.lock()
         self._sources = record.sources
         self._arena = aligned_empty(record.arena_bytes)
         self._scratch = aligned_empty(0)

@@ -61,6 +61,8 @@ def compile(
         fn = fn.__wrapped__
     if not callable(fn):
         raise TypeError(f"compile needs a function or a Module, got a {type(fn).__name__}")
+    from graphflow.runtime import build  # noqa: F401 - now, where things are set up, rather than in the first call
+
     return CompiledFunction(fn, dynamic, num_threads, optimize)
 
 
