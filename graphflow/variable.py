@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.core import dispatch
+from graphflow.core.blocks import Block
 from graphflow.core.dims import Shape
 from graphflow.core.dtypes import DType, as_dtype
 from graphflow.core.errors import DTypeError, ShapeError
@@ -299,7 +300,9 @@ def _own(array: Any, dtype: Any) -> np.ndarray[Any, Any]:
 def _is_seen(array: np.ndarray[Any, Any]) -> bool:
     """Whether something else refers to the memory that an array is a view of."""
     base: Any = array.base
-    while isinstance(base, np.ndarray) and sys.getrefcount(base) <= _OWN_REFERENCES + 1:  # the array, and this name
+    while (
+        isinstance(base, (np.ndarray, Block)) and sys.getrefcount(base) <= _OWN_REFERENCES + 1
+    ):  # the array, and this name
         base = base.base
     return base is not None
 

@@ -24,6 +24,7 @@ import numpy as np
 from graphflow.codegen.build import Instruction, build
 from graphflow.codegen.jit import compile_units
 from graphflow.core import locks
+from graphflow.core.blocks import block_array
 from graphflow.core.dims import Dim, bind_sizes, concrete
 from graphflow.core.dims import evaluate as evaluate_size
 from graphflow.core.errors import FeedError, IndexingError, at_line
@@ -420,7 +421,7 @@ def _result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < ALIGNED_BYTES:
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, aligned_empty(nbytes))
+    return block_array(shape, dtype, nbytes)
 
 
 def _aligned_copy(array: Any) -> Any:
