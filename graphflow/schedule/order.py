@@ -13,9 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from graphflow.core.dims import Size
+from graphflow.core.dims import Shape, Size, product
 from graphflow.schedule.groups import Group
-from graphflow.schedule.kernels import Buffer, HostStep, Indirect, LibraryKernel, Load, LoopKernel
+from graphflow.schedule.kernels import Access, Buffer, HostStep, Indirect, LibraryKernel, Load, LoopKernel
 from graphflow.schedule.marks import Nested, behind
 
 
@@ -57,39 +57,76 @@ def _inside(kernel: Any) -> Iterable[Any]:
 
 
 class _Checks:
-    """Which indices have been found good so far."""
+    """Which buffers of indices have been found good, from their first element to their last, and for which size."""
 
     def __init__(self) -> None:
         self.done: set[tuple[Buffer, Size]] = set()
-        self.copies: dict[Buffer, Buffer] = {}
+        self.copies: dict[Buffer, Buffer] = {}  # buffers that hold elements of another one and nothing else
 
     def may_fail(self, kernel: Any) -> bool:
         """Whether a kernel may fail the run for a reason that no kernel before it would have found."""
         if isinstance(kernel, HostStep):
             return True
-        nested = isinstance(kernel, Nested)
-        new = {check for inner in _inside(kernel) for check in self._of(inner)} - self.done
-        if not nested:  # a branch may be left out
-            self.done |= new
-        return bool(new)
+        checks = [check for inner in _inside(kernel) for check in _checks_of(inner)]
+        fails = not all(self._known(buffer, size) for buffer, size, _ in checks)
+        if not isinstance(kernel, Nested):  # a branch may be left out
+            self.done.update((buffer, size) for buffer, size, whole in checks if whole and buffer is not None)
+        self._overwritten({b for inner in _inside(kernel) for b in _loop(inner).writes()})
+        if isinstance(_loop(kernel), LoopKernel):
+            self.copies.update(_copied(_loop(kernel)))
+        return fails
 
-    def _of(self, kernel: Any) -> Iterator[tuple[Buffer, Size]]:
-        loop = kernel.kernel if isinstance(kernel, Group) else getattr(kernel, "epilogue", kernel)
-        if isinstance(kernel, LibraryKernel) and kernel.name.startswith("scatter"):
-            yield self._source(kernel.inputs[1]), kernel.output.shape[kernel.params["axis"]]
-        elif isinstance(loop, LoopKernel):
-            for value in loop.body:
-                if isinstance(value, Indirect):
-                    index = loop.body[value.index]
-                    # Indices that are computed in the kernel are checked by it alone.
-                    buffer = index.access.buffer if isinstance(index, Load) else Buffer(-1, (), index.dtype, "temp")
-                    yield self._source(buffer), value.extent
-            for store in loop.stores:
-                value = loop.body[store.value]
-                if isinstance(value, Load) and value.dtype == store.dtype:
-                    self.copies[store.access.buffer] = value.access.buffer
+    def _known(self, buffer: Buffer | None, size: Size) -> bool:
+        while buffer is not None and (buffer, size) not in self.done:
+            buffer = self.copies.get(buffer)
+        return buffer is not None
 
-    def _source(self, buffer: Buffer) -> Buffer:
-        while buffer in self.copies:
-            buffer = self.copies[buffer]
-        return buffer
+    def _overwritten(self, buffers: set[Buffer]) -> None:
+        self.done = {(b, size) for b, size in self.done if b not in buffers}
+        self.copies = {b: source for b, source in self.copies.items() if not buffers & {b, source}}
+
+
+def _loop(kernel: Any) -> Any:
+    return kernel.kernel if isinstance(kernel, Group) else getattr(kernel, "epilogue", kernel)
+
+
+def _checks_of(kernel: Any) -> Iterator[tuple[Buffer | None, Size, bool]]:
+    """The buffers of indices that a kernel checks (None: it computes them), against which size, and whether wholly."""
+    if isinstance(kernel, LibraryKernel) and kernel.name.startswith("scatter"):
+        yield kernel.inputs[1], kernel.output.shape[kernel.params["axis"]], True
+    elif isinstance(_loop(kernel), LoopKernel):
+        loop = _loop(kernel)
+        for value in loop.body:
+            if isinstance(value, Indirect):
+                index = loop.body[value.index]
+                if isinstance(index, Load):
+                    yield index.access.buffer, value.extent, _is_whole(index.access, loop.shape)
+                else:
+                    yield None, value.extent, False
+
+
+def _is_whole(access: Access, shape: Shape) -> bool:
+    """Whether a kernel of this shape walks a buffer from end to end, in whatever order of axes."""
+    axes = [(size, stride) for size, stride in zip(shape, access.strides, strict=True) if stride != 0]
+    if access.offset != 0:
+        return False
+    steps: Size = 1
+    while axes:  # the axis that goes on where the ones before it end
+        found = next((axis for axis in axes if axis[1] == steps), None)
+        if found is None:
+            return False
+        axes.remove(found)
+        steps = steps * found[0]
+    return steps == product(access.buffer.shape)
+
+
+def _copied(loop: LoopKernel) -> dict[Buffer, Buffer]:
+    """The buffers into which a kernel copies elements of another one (that may be indices), and that one."""
+    places = [store.access.buffer for store in loop.stores]
+    found: dict[Buffer, Buffer] = {}
+    for store in loop.stores:
+        value, place = loop.body[store.value], store.access.buffer
+        whole = places.count(place) == 1 and _is_whole(store.access, loop.shape)
+        if whole and isinstance(value, Load) and value.dtype == store.dtype and not store.dtype.is_float:
+            found[place] = value.access.buffer
+    return found

@@ -114,3 +114,31 @@ def test_a_second_use_of_the_same_indices_stops_nothing():
     found = kernels(step)
     weight = next(n for n, line in enumerate(found) if re.search(r"-> .*:float32\(3, 12\) 2\.weight", line))
     assert weight < next(n for n, line in enumerate(found) if "scatter_add" in line)
+
+
+@pytest.mark.parametrize("how", ["slices", "copies", "parts"])
+def test_indices_that_were_only_partly_found_good_may_still_fail(how: str):
+    """A first gather reads some of the indices, a later one others: until then no variable changes."""
+    table = gf.Variable(np.ones((5, 4), np.float32))
+    weight = gf.Variable(np.ones((4, 3), np.float32))
+
+    @gf.compile
+    def step(x, places):
+        if how == "parts":
+            joined = gf.concat([places[:2], places[2:] * 1])
+            first = gf.take(table, places[:2], axis=0)
+            rest = joined
+        else:
+            first, rest = gf.take(table, places[:2], axis=0), places[2:]
+        if how == "copies":
+            rest = gf.flip(rest, axis=0)
+        product = x.T @ (x @ weight)
+        weight.assign(weight - 0.1 * product)
+        return first.sum(), gf.take(table, rest, axis=0) + product.sum()
+
+    x = gf.ones((6, 4))
+    step(x, gf.asarray([0, 1, 2, 3]))
+    before = weight.numpy().copy()
+    with pytest.raises(IndexError, match="out of range"):
+        step(x, gf.asarray([0, 1, 2, 7]))
+    np.testing.assert_array_equal(weight.numpy(), before)
